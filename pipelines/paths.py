@@ -1,0 +1,63 @@
+"""Where each artefact of the pipeline lives, relative to the project's root: one function each."""
+
+from pathlib import Path
+
+
+def world(name: str) -> Path:
+    """Simulated genomes of one world, a folder per species."""
+    return Path("data/world") / name
+
+
+def windows(species: str) -> Path:
+    """``rows.parquet``, ``report.json`` and ``corpus.txt`` of one species."""
+    return Path("data/windows") / species
+
+
+def check(species: str) -> Path:
+    """Outcome of the data gate of one species: ``result.json`` and ``docs/``."""
+    return Path("reports/check") / species
+
+
+def corpus() -> Path:
+    """Unlabelled training sequences for the mini base, one a line."""
+    return Path("data/corpus.txt")
+
+
+def base() -> Path:
+    """The base model: config.json, model.safetensors, tokenizer.json."""
+    return Path("models/base")
+
+
+def adapter(species: str) -> Path:
+    """The trained adapter of one species (`base` names the zero adapter)."""
+    return Path("adapters") / species
+
+
+def prior(name: str) -> Path:
+    """The champion bundle a retrain is held to; ``none`` is empty."""
+    return Path("prior") / name
+
+
+def release(name: str) -> Path:
+    """Labelled rows added to a species by a retrain; ``none`` is empty."""
+    return Path("releases") / name
+
+
+def evaluation(species: str) -> Path:
+    """Test metrics of one species."""
+    return Path("reports/evaluate") / f"{species}.json"
+
+
+def bundle(name: str) -> Path:
+    """The exported bundle of one species, or of the base."""
+    return Path("bundle") / name
+
+
+def gate(species: str) -> Path:
+    """Gate report of one species."""
+    return Path("reports/gate") / f"{species}.json"
+
+
+def registration(species: str) -> Path:
+    """MLflow version of one species' bundle."""
+    return Path("reports/register") / f"{species}.json"

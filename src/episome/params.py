@@ -1,0 +1,322 @@
+"""params.yaml as frozen values; an unknown key, a wrong type or a missing number is refused at the door."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from episome.types import EpisomeError, Task
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class World(_Frozen):
+    """One embedded world of simulated genomes."""
+
+    genes: Count
+    species: tuple[str, ...]
+    motif_divergence: Annotated[float, Field(ge=0)] = 1.0
+
+
+class TaskSpec(_Frozen):
+    """A task as params.yaml writes it; `Params.task` turns it into a `types.Task`."""
+
+    scope: Literal["sequence", "window", "site"]
+    window: Count | None = None
+    motif: Annotated[str, Field(pattern="^[ACGT]+$")] | None = None
+    strands: Literal["both", "forward"] = "both"
+    labels: tuple[str, str] = ("absent", "present")
+
+
+class GenomeSource(_Frozen):
+    """A folder with one FASTA and one GTF: ``genome.fa[.gz]`` and ``genes.gtf[.gz]``."""
+
+    kind: Literal["genome"]
+    folder: Path
+    tasks: Annotated[tuple[Name, ...], Field(min_length=1)]
+
+
+class LabelledSource(_Frozen):
+    """GUE-style folders, one per task: ``{train,dev,test}.csv[.gz]`` with columns ``sequence,label``.
+
+    ``folder`` is what DVC tracks; ``sets`` maps a task to its sub-folder of it.
+    """
+
+    kind: Literal["labelled"]
+    folder: Path
+    sets: Annotated[dict[Name, str], Field(min_length=1)]
+
+
+class Train(_Frozen):
+    """Optimiser, schedule and continual-learning numbers of one adapter."""
+
+    learning_rate: Positive
+    head_learning_rate: Positive
+    epochs: Annotated[int, Field(ge=0)]
+    patience: Count
+    tokens_per_step: Count
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup_share: Share
+    clip_norm: Positive
+    reverse_complement: bool
+    composition_inverse_penalty: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    ewc_lambda: Annotated[float, Field(ge=0)]
+    fisher_rows: Count
+
+
+class Species(_Frozen):
+    """One species: what it is called, where its data are, whose adapter it starts from."""
+
+    scientific_name: str
+    taxon_id: Count
+    simulated: bool = False
+    donor: Name
+    prior: str
+    release: str
+    source: Annotated[GenomeSource | LabelledSource, Field(discriminator="kind")]
+    train: dict[str, Any] = {}
+
+
+class SplitShares(_Frozen):
+    """Shares of the rows; they add up to one."""
+
+    train: Share
+    val: Share
+    test: Share
+
+    @model_validator(mode="after")
+    def _whole(self) -> "SplitShares":
+        if abs(self.train + self.val + self.test - 1) > 1e-9:
+            raise ValueError(f"the shares add up to {self.train + self.val + self.test}, not to 1")
+        return self
+
+
+class Windows(_Frozen):
+    """How genomes and labelled sets become rows."""
+
+    ambiguous: Literal["n", "error"]
+    max_n_share: Share
+    negatives_per_positive: Positive
+    exclusion: Annotated[int, Field(ge=0)]
+    split: SplitShares
+    corpus_window: Count
+    corpus_share: Share
+
+
+class MinRows(_Frozen):
+    """Fewest rows a task may have in each split."""
+
+    train: Count
+    val: Count
+    test: Count
+
+
+class Check(_Frozen):
+    """Limits of the data gate."""
+
+    max_n_share: Share
+    max_contradictions: Share
+    max_split_overlap: Share
+    class_share: tuple[Share, Share]
+    min_rows: MinRows
+
+
+class Published(_Frozen):
+    """Where the published DNABERT-2 weights are: a local folder, or else a hub revision."""
+
+    folder: Path | None
+    hub: str
+    revision: str
+
+
+class Mini(_Frozen):
+    """Shape of the embedded base model, in the DNABERT-2 architecture."""
+
+    vocab_size: Annotated[int, Field(ge=16)]
+    hidden_size: Count
+    num_hidden_layers: Count
+    num_attention_heads: Count
+    intermediate_size: Count
+
+
+class Pretrain(_Frozen):
+    """Masked-language-model pre-training of the mini base."""
+
+    epochs: Count
+    tokens_per_step: Count
+    learning_rate: Positive
+    mask_share: Share
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup_share: Share
+    max_sequences: Count
+
+
+class Base(_Frozen):
+    """The one base model."""
+
+    size: Literal["mini", "dnabert2"]
+    published: Published
+    mini: Mini
+    species: tuple[str, ...]
+    pretrain: Pretrain
+
+
+class Lora(_Frozen):
+    """Low-rank adapters (Hu et al. 2021)."""
+
+    rank: Count
+    alpha: Positive
+    targets: Literal["attention", "all"]
+    dropout: Share
+
+
+class Head(_Frozen):
+    """What the linear head sees beside the pooled and the centre state: k-mer composition."""
+
+    composition_k: Annotated[int, Field(ge=0, le=6)]
+    phased_codons: bool
+
+
+class Compute(_Frozen):
+    """Threads of the training process; part of the result's identity, since sums depend on it."""
+
+    threads: Count
+
+
+class Evaluate(_Frozen):
+    """Intervals and baseline of the evaluation."""
+
+    bootstrap: Count
+    confidence: Share
+    baseline_k: Count
+
+
+class Export(_Frozen):
+    """ONNX export: rank of the adapter bank, longest run, golden sequences and their tolerance."""
+
+    bank_rank: Count
+    max_tokens: Count
+    golden: Count
+    tolerance: Positive
+
+
+class Gate(_Frozen):
+    """When a retrained version counts as having forgotten."""
+
+    max_loss_mcc: Annotated[float, Field(ge=0)]
+    confidence: Share
+    bootstrap: Count
+    min_rows: Count
+
+
+class Registry(_Frozen):
+    """Names in MLflow and the folder of the shelf."""
+
+    experiment: str
+    shelf: Path
+
+
+class Serve(_Frozen):
+    """Limits of the HTTP service."""
+
+    max_records: Count
+    max_record_bases: Count
+    max_body_bytes: Count
+    queue_tokens: Count
+    tokens_per_run: Count
+    threads: Count
+    timeout_seconds: Positive
+    mismatch_nats: Positive
+    allow_simulated: bool
+
+
+class Params(_Frozen):
+    """The whole of params.yaml."""
+
+    seed: int
+    world: dict[Name, World]
+    tasks: Annotated[dict[Name, TaskSpec], Field(min_length=1)]
+    species: Annotated[dict[Name, Species], Field(min_length=1)]
+    windows: Windows
+    check: Check
+    base: Base
+    lora: Lora
+    head: Head
+    train: Train
+    compute: Compute
+    evaluate: Evaluate
+    export: Export
+    gate: Gate
+    registry: Registry
+    serve: Serve
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> "Params":
+        for key, species in self.species.items():
+            if species.donor != "base" and species.donor not in self.species:
+                raise ValueError(f"species.{key}.donor: {species.donor!r} is no species here; known: base, {', '.join(self.species)}")
+            for task in task_names(species.source):
+                if task not in self.tasks:
+                    raise ValueError(f"species.{key}.source: task {task!r} is not under tasks; known: {', '.join(self.tasks)}")
+            Train.model_validate({**self.train.model_dump(), **species.train})
+        return self
+
+    def task(self, name: str) -> Task:
+        """The task of that name.
+
+        Raises:
+            EpisomeError: params.yaml has no such task, or its parts contradict each other.
+        """
+        if name not in self.tasks:
+            raise EpisomeError(f"no task {name!r} in params.yaml; known: {', '.join(self.tasks)}")
+        return Task(name=name, **self.tasks[name].model_dump())
+
+    def tasks_of(self, species: str) -> tuple[Task, ...]:
+        """The tasks of one species, in the order of its head's columns."""
+        return tuple(self.task(name) for name in task_names(self.of(species).source))
+
+    def of(self, species: str) -> Species:
+        """The entry of one species.
+
+        Raises:
+            EpisomeError: no such species.
+        """
+        if species not in self.species:
+            raise EpisomeError(f"no species {species!r} in params.yaml; known: {', '.join(self.species)}")
+        return self.species[species]
+
+    def train_of(self, species: str) -> Train:
+        """Training numbers of one species: the defaults under its own overrides."""
+        return Train.model_validate({**self.train.model_dump(), **self.of(species).train})
+
+
+def task_names(source: GenomeSource | LabelledSource) -> tuple[str, ...]:
+    """Names of the tasks a source has labels for, in order."""
+    return source.tasks if isinstance(source, GenomeSource) else tuple(source.sets)
+
+
+def read(path: Path = Path("params.yaml")) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        EpisomeError: the file is missing, is no YAML, or a value is unknown, missing or out of range;
+            the message names each key.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Params.model_validate(raw)
+    except FileNotFoundError as error:
+        raise EpisomeError(f"{path}: no such file; run from the project's root folder") from error
+    except yaml.YAMLError as error:
+        raise EpisomeError(f"{path}: not YAML: {error}") from error
+    except ValidationError as error:
+        lines = "\n".join(f"  {'.'.join(map(str, e['loc'])) or 'params'}: {e['msg']} (came: {e['input']!r:.80})" for e in error.errors())
+        raise EpisomeError(f"{path}: {error.error_count()} wrong value(s)\n{lines}") from error
