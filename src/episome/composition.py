@@ -13,7 +13,7 @@ _CODE[list(b"ACGT")] = range(4)
 
 def size(k: int, phased: bool) -> int:
     """Number of features: 4 + 16 + … + 4^k, and three times 64 where codons are counted by phase."""
-    return sum(4**n for n in range(1, k + 1)) + (_PHASES * _CODONS if phased else 0)
+    return sum(1 << 2 * n for n in range(1, k + 1)) + (_PHASES * _CODONS if phased else 0)
 
 
 def features(sequence: str, k: int, phased: bool) -> NDArray[np.float32]:

@@ -45,13 +45,13 @@ class Tokenizer:
         Raises:
             EpisomeError: a special token or a base is missing from its vocabulary.
         """
-        ids = {token: inner.token_to_id(token) for token in (*SPECIALS, *"ACGT")}
-        missing = [token for token, number in ids.items() if number is None]
+        ids = inner.get_vocab()
+        missing = [token for token in (*SPECIALS, *"ACGT") if token not in ids]
         if missing:
             raise EpisomeError(f"tokenizer without {', '.join(missing)}; wanted: one of DNABERT-2's kind")
         self._inner = inner
-        self.unk_id, self.cls_id, self.sep_id, self.pad_id, self.mask_id = (int(ids[name]) for name in SPECIALS)
-        self.vocab_size = int(inner.get_vocab_size())
+        self.unk_id, self.cls_id, self.sep_id, self.pad_id, self.mask_id = (ids[name] for name in SPECIALS)
+        self.vocab_size = len(ids)
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
