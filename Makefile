@@ -1,0 +1,47 @@
+# Everything from a fresh clone with Python 3.11 to 3.13, git and make. `make demo` shows it, `make test` proves it.
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 3000
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Nothing is reported to anybody.
+export BENTOML_DO_NOT_TRACK := True
+export DO_NOT_TRACK := true
+export DVC_NO_ANALYTICS := true
+export HF_HUB_DISABLE_TELEMETRY := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: setup repro demo serve stop test lint bench
+
+setup: .venv/installed                          ## the environment, in .venv
+
+.venv/installed: pyproject.toml requirements.lock
+	$(PYTHON) -m venv .venv
+	python -m pip install --quiet --constraint requirements.lock --editable '.[serve,train,track,dev]'
+	touch $@
+
+repro: setup                                    ## whatever changed in data, code or params.yaml, and what depends on it
+	dvc repro
+
+demo: repro                                     ## simulated genomes of four species, trained, gated, promoted and served
+	episome promote --all
+	python -m serving.demo --host $(HOST) --port $(PORT)
+
+serve: setup                                    ## the service in the foreground, answering from the shelf
+	bentoml serve serving.service:Episome --host $(HOST) --port $(PORT)
+
+stop:                                           ## what `make demo` started
+	python -m serving.demo --stop
+
+lint: setup                                     ## style, types, layers, dependencies
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	deptry .
+
+test: lint                                      ## lint, then every test; the torch-free core fully covered
+	pytest --cov --cov-report=term
+
+bench: setup                                    ## the measured numbers of docs/benchmarks.md, again
+	episome bench
