@@ -10,7 +10,7 @@ import stat
 import struct
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -176,7 +176,8 @@ def verify(folder: Path) -> Card | BaseCard:
         raise BundleError(f"{folder}: {', '.join(missing)} is missing")
     for name, wanted in sorted(card.files.items()):
         if (found := _sha256(folder / name)) != wanted:
-            raise BundleError(f"{folder / name}: sha256 is {found}, the card says {wanted}; the file was changed after export")
+            raise BundleError(f"{folder / name}: sha256 is {found}, the card says {wanted}; "
+                              "the file was changed after export")
     return card
 
 
@@ -199,7 +200,8 @@ def read_contents(folder: Path) -> Contents:
     golden = read_golden(folder / "golden.json")
     for number, answer in enumerate(golden):
         if len(answer.logits) != labels:
-            raise BundleError(f"{folder / 'golden.json'}: entry {number} has {len(answer.logits)} logit(s) for {labels} task(s)")
+            raise BundleError(f"{folder / 'golden.json'}: entry {number} has {len(answer.logits)} logit(s) "
+                              f"for {labels} task(s)")
     read_arrays(folder / "drift.npz")
     return Contents(
         card=card,
@@ -261,13 +263,14 @@ def read_golden(path: Path) -> tuple[Golden, ...]:
         raise BundleError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     for number, answer in enumerate(golden):
         if answer.centre is not None and answer.centre >= len(answer.sequence):
-            raise BundleError(f"{path}: entry {number}: centre {answer.centre} lies outside its {len(answer.sequence)} bases")
+            raise BundleError(f"{path}: entry {number}: centre {answer.centre} lies outside its "
+                              f"{len(answer.sequence)} bases")
     return golden
 
 
 def write_golden(path: Path, golden: tuple[Golden, ...]) -> None:
     """Write golden answers in the canonical spelling."""
-    path.write_bytes(canonical([{"sequence": g.sequence, "centre": g.centre, "logits": list(g.logits)} for g in golden]))
+    path.write_bytes(canonical([asdict(answer) for answer in golden]))
 
 
 def write_card(folder: Path, card: Card | BaseCard) -> str:
@@ -294,7 +297,7 @@ def _open_regular(path: Path) -> int:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         os.close(descriptor)
-        kind = f"a file with {status.st_nlink} names (hard links)" if stat.S_ISREG(status.st_mode) else "no regular file"
+        kind = f"a file with {status.st_nlink} names (hard links)" if status.st_nlink != 1 else "no regular file"
         raise BundleError(f"{path}: {kind}; a bundle holds plain files only")
     return descriptor
 
@@ -321,4 +324,5 @@ def _check_header(path: Path) -> None:
         raise BundleError(f"{path}: {len(prefix)} bytes; not a safetensors file")
     (header,) = struct.unpack("<Q", prefix)
     if header > min(_MAX_HEADER, size - 8):
-        raise BundleError(f"{path}: a header of {header} bytes is claimed in a file of {size}; at most {_MAX_HEADER} are read")
+        raise BundleError(f"{path}: a header of {header} bytes is claimed in a file of {size}; "
+                          f"at most {_MAX_HEADER} are read")

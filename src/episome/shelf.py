@@ -1,7 +1,7 @@
 """The shelf: verified bundles by hash and one pointer file; all that the service ever reads.
 
-    shelf/objects/<sha256>/…      immutable, one folder a bundle
-    shelf/champions.json          {"generation": n, "species": {species: entry}}, replaced atomically
+``objects/<sha256>/`` holds one immutable bundle each. ``champions.json`` says which of them answer:
+``{"generation": n, "species": {species: entry}}``; it is replaced atomically.
 """
 
 import fcntl
@@ -83,9 +83,7 @@ def open_bundle(shelf: Path, digest: str) -> Path:
     folder = shelf / "objects" / digest
     if not folder.is_dir():
         raise BundleError(f"{shelf}: no bundle {digest}; publish it first")
-    bundle.verify(folder)
-    if (found := bundle.digest(folder)) != digest:
-        raise BundleError(f"{folder}: holds the bundle {found}")
+    _check_copy(folder, digest)
     return folder
 
 
@@ -109,9 +107,7 @@ def publish(shelf: Path, folder: Path) -> str:
         try:
             for name in (*card.files, bundle.CARD):
                 _copy(folder / name, fresh / name)
-            bundle.verify(fresh)
-            if bundle.digest(fresh) != digest:
-                raise BundleError(f"{folder}: changed while it was copied")
+            _check_copy(fresh, digest)
             fresh.chmod(0o755)
             _sync(fresh)
             fresh.rename(objects / digest)
@@ -149,9 +145,16 @@ def withdraw(shelf: Path, species: str) -> Champions:
     with _lock(shelf):
         champions = read(shelf)
         if species not in champions.species:
-            raise BundleError(f"{shelf}: no champion of {species!r}; there are: {', '.join(champions.species) or 'none'}")
+            known = ", ".join(champions.species) or "none"
+            raise BundleError(f"{shelf}: no champion of {species!r}; there are: {known}")
         rest = {name: entry for name, entry in champions.species.items() if name != species}
         return _replace(shelf, champions.generation + 1, rest)
+
+
+def _check_copy(folder: Path, digest: str) -> None:
+    bundle.verify(folder)
+    if (found := bundle.digest(folder)) != digest:
+        raise BundleError(f"{folder}: holds the bundle {found}; wanted {digest}")
 
 
 def _replace(shelf: Path, generation: int, species: Mapping[str, Entry]) -> Champions:

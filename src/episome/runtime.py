@@ -1,0 +1,332 @@
+"""Answers of many species from one ONNX Runtime session: adapters and heads are rows of a bank fed as inputs.
+
+This is the only importer of onnxruntime. On a CPU a run gains nothing from more rows than one core can chew,
+so rows are never padded: rows of equal token length share a run, runs go to as many threads as asked.
+"""
+
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from episome import bank, bundle, composition
+from episome.bank import Snapshot
+from episome.bundle import BundleError, Card, Contents
+from episome.sequence import normalise
+from episome.tokenizer import Tokenizer, centre_token
+from episome.types import EpisomeError
+
+Device = Literal["cpu", "cuda"]
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+_PROVIDER: Mapping[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_LOAD_ERRORS = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NoSuchFile,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
+# Whatever goes wrong is raised; the same text on stderr as well would only be noise.
+_LOG_FATAL = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A sequence to score: which adapter answers, and which base (0-based) a site's centre is, if any."""
+
+    sequence: str
+    slot: int
+    centre: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prepared:
+    """A sequence as the graph wants it.
+
+    Attributes:
+        ids: int64[T], [CLS] and [SEP] included.
+        centre_token: index of the token that covers the centre; 0 ([CLS]) where there is no centre.
+        composition: float32[K].
+    """
+
+    ids: Ints
+    centre_token: int
+    composition: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Adapter:
+    """One species in the bank.
+
+    Attributes:
+        slot: what rows name it by; never used again for another adapter of the same engine.
+        card: of its bundle.
+        digest: of its bundle.
+        folder: of its bundle.
+    """
+
+    slot: int
+    card: Card
+    digest: str
+    folder: Path
+
+    @property
+    def drift(self) -> Path:
+        """File of its drift profile (`episome.drift.load`)."""
+        return self.folder / "drift.npz"
+
+    def probabilities(self, logits: Floats) -> Floats:
+        """Calibrated probabilities of its tasks, float32[n, L], from logits float32[n, >= L]."""
+        tasks = self.card.tasks
+        temperature = np.array([task.temperature for task in tasks], np.float32)
+        scaled = logits[:, : len(tasks)] / temperature
+        # The hyperbolic form of the sigmoid: exp of a large number would overflow.
+        probabilities: Floats = (0.5 + 0.5 * np.tanh(0.5 * scaled)).astype(np.float32)
+        return probabilities
+
+
+class Engine:
+    """One base model and the adapters it answers for; safe to call from several threads."""
+
+    def __init__(
+        self,
+        base_folder: Path,
+        *,
+        threads: int,
+        device: Device = "cpu",
+        capacity: int = 16,
+        tokens_per_run: int = 4096,
+    ) -> None:
+        """Open a base bundle.
+
+        Args:
+            base_folder: a base bundle; verified first.
+            threads: runs at the same time on a CPU, one core each.
+            device: what must run the graph; there is no falling back to another.
+            capacity: rows the bank begins with; it doubles when it is full.
+            tokens_per_run: longest run, rows times tokens; a single longer row still runs alone.
+
+        Raises:
+            EpisomeError: the bundle is no good base, or the device is not there.
+        """
+        self.card = bundle.read_base_card(base_folder)
+        bundle.verify(base_folder)
+        self.digest = bundle.digest(base_folder)
+        self.tokenizer = Tokenizer.load(base_folder / "tokenizer.json")
+        self.provider = _PROVIDER[device]
+        self._session = _open(base_folder / "base.onnx", self.provider)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="episome-run")
+        self._threads = threads
+        self._tokens_per_run = tokens_per_run
+        self._adapters: dict[int, Adapter] = {}
+        self._next_slot = 0
+        self._changing = threading.Lock()
+        composed = composition.size(self.card.composition.k, self.card.composition.phased)
+        self._bank = bank.empty(
+            rows=capacity,
+            width=bank.width(self.card.model, self.card.lora),
+            features=2 * self.card.model.hidden_size + composed,
+        )
+        self._check_graph(base_folder, composed)
+
+    @property
+    def adapters(self) -> tuple[Adapter, ...]:
+        """The adapters it answers for, in the order of their slots."""
+        return tuple(self._adapters.values())
+
+    def add(self, folder: Path, species: str | None = None) -> Adapter:
+        """Load a species bundle, and take it up only if its golden answers come out.
+
+        Args:
+            folder: the bundle.
+            species: whose bundle it must be, where the caller knows.
+
+        Raises:
+            BundleError: it does not verify, is another species' or another base's, does not fit the graph,
+                or a golden answer is off by more than the card's tolerance. The engine is as it was before.
+        """
+        contents = bundle.read_contents(folder)
+        self._check_card(contents.card, species, folder)
+        factors = bank.row(contents.adapter, contents.card.lora, self.card.model, self.card.lora)
+        wanted = self._bank.head_weight.shape[2]
+        if contents.head_weight.shape[1] != wanted:
+            raise BundleError(f"{folder}: head over {contents.head_weight.shape[1]} features; this base has {wanted}")
+        with self._changing:
+            slot = self._next_slot
+            candidate = self._bank.extended(slot, factors, contents.head_weight, contents.head_bias)
+            self._check_golden(candidate, slot, contents, folder)
+            adapter = Adapter(slot=slot, card=contents.card, digest=contents.digest, folder=folder)
+            self._bank = candidate
+            self._adapters = {**self._adapters, slot: adapter}
+            self._next_slot += 1
+        return adapter
+
+    def remove(self, slot: int) -> None:
+        """Forget an adapter; runs in flight still finish with it.
+
+        Raises:
+            EpisomeError: no adapter has that slot.
+        """
+        with self._changing:
+            if slot not in self._adapters:
+                raise EpisomeError(f"no adapter in slot {slot}; slots in use: {sorted(self._adapters)}")
+            self._bank = replace(self._bank, rows={kept: row for kept, row in self._bank.rows.items() if kept != slot})
+            self._adapters = {kept: adapter for kept, adapter in self._adapters.items() if kept != slot}
+
+    def prepare(self, sequence: str, centre: int | None) -> Prepared:
+        """Tokenise a sequence (any case, U and IUPAC codes allowed) and count its composition.
+
+        Args:
+            sequence: at least one base.
+            centre: 0-based base a site is centred on, or None.
+
+        Raises:
+            EpisomeError: not a nucleotide sequence, longer than the base allows, or `centre` lies outside.
+        """
+        clean = normalise(sequence).sequence
+        encoding = self.tokenizer.encode(clean)
+        if len(encoding.ids) > self.card.max_tokens:
+            raise EpisomeError(f"a sequence of {len(clean)} bases is {len(encoding.ids)} tokens; this base takes "
+                               f"{self.card.max_tokens} at most (export.max_tokens)")
+        return Prepared(
+            ids=encoding.ids,
+            centre_token=0 if centre is None else centre_token(encoding, centre),
+            composition=composition.features(clean, self.card.composition.k, self.card.composition.phased),
+        )
+
+    def score(self, rows: Sequence[Row]) -> tuple[Floats, Floats]:
+        """`prepare` and `logits` in one call."""
+        return self.logits([(self.prepare(row.sequence, row.centre), row.slot) for row in rows])
+
+    def logits(self, prepared: Sequence[tuple[Prepared, int]]) -> tuple[Floats, Floats]:
+        """Score prepared sequences of any lengths and species, each with the slot that answers for it.
+
+        Returns:
+            logits float32[n, L_max] (columns beyond a species' own tasks are zero) and mean states
+            float32[n, d], in the order given.
+
+        Raises:
+            EpisomeError: a slot holds no adapter (any more).
+        """
+        return self._score(self._bank, prepared)
+
+    def close(self) -> None:
+        """End the threads; the engine is not used after this."""
+        self._pool.shutdown()
+
+    def _score(self, state: Snapshot, prepared: Sequence[tuple[Prepared, int]]) -> tuple[Floats, Floats]:
+        if gone := sorted({slot for _, slot in prepared} - state.rows.keys()):
+            raise EpisomeError(f"no adapter in slot {gone[0]}; slots in use: {sorted(state.rows)}")
+        logits = np.zeros((len(prepared), state.head_bias.shape[1]), np.float32)
+        pooled = np.zeros((len(prepared), self.card.model.hidden_size), np.float32)
+
+        def run(members: list[int]) -> None:
+            logits[members], pooled[members] = self._run(state, [prepared[member] for member in members])
+
+        runs = _runs([len(sequence.ids) for sequence, _ in prepared], self._tokens_per_run, self._threads)
+        if len(runs) == 1:
+            run(runs[0])
+        else:
+            list(self._pool.map(run, runs))
+        return logits, pooled
+
+    def _run(self, state: Snapshot, members: Sequence[tuple[Prepared, int]]) -> tuple[Floats, Floats]:
+        ids = np.stack([sequence.ids for sequence, _ in members])
+        logits, pooled = self._session.run(
+            ["logits", "pooled"],
+            {
+                "input_ids": ids,
+                "attention_mask": np.ones_like(ids),
+                "centre": np.array([sequence.centre_token for sequence, _ in members], np.int64),
+                "composition": np.stack([sequence.composition for sequence, _ in members]),
+                "adapter": np.array([state.rows[slot] for _, slot in members], np.int64),
+                "bank": state.factors,
+                "head_weight": state.head_weight,
+                "head_bias": state.head_bias,
+            },
+        )
+        return logits, pooled
+
+    def _check_graph(self, folder: Path, composed: int) -> None:
+        """The graph's free widths must be those that the card makes us feed."""
+        shapes = {value.name: value.shape for value in self._session.get_inputs()}
+        state = self._bank
+        fed = {"composition": composed, "bank": state.factors.shape[1], "head_weight": state.head_weight.shape[2]}
+        for name, size in fed.items():
+            if name not in shapes or shapes[name][-1] != size:
+                raise BundleError(f"{folder}: the graph's input {name!r} is {shapes.get(name)}; by the card its last "
+                                  f"dimension is {size}")
+
+    def _check_card(self, card: Card, species: str | None, folder: Path) -> None:
+        if species is not None and card.species != species:
+            raise BundleError(f"{folder}: the bundle is of species {card.species!r}; wanted {species!r}")
+        if card.base != self.digest:
+            raise BundleError(f"{folder}: trained on the base {card.base}, this is the base {self.digest}")
+        if card.composition != self.card.composition:
+            raise BundleError(f"{folder}: head over {card.composition}; the base has {self.card.composition}")
+
+    def _check_golden(self, state: Snapshot, slot: int, contents: Contents, folder: Path) -> None:
+        prepared = [(self.prepare(golden.sequence, golden.centre), slot) for golden in contents.golden]
+        found = self._score(state, prepared)[0][:, : len(contents.card.tasks)]
+        wanted = np.array([golden.logits for golden in contents.golden], np.float32)
+        off = np.abs(found - wanted)
+        # Written so that NaN fails too.
+        if not (off <= contents.card.tolerance).all():
+            worst = int(off.max(axis=1).argmax())
+            raise BundleError(f"{folder}: golden answer {worst} is {found[worst].tolist()}, the bundle says "
+                              f"{wanted[worst].tolist()} (tolerance {contents.card.tolerance}); it is not served")
+
+
+def _open(path: Path, provider: str) -> ort.InferenceSession:
+    """A session on exactly that provider.
+
+    Raises:
+        EpisomeError: this installation lacks the provider, or could not start it.
+        BundleError: the file is no graph.
+    """
+    if provider not in ort.get_available_providers():
+        there = ", ".join(ort.get_available_providers())
+        raise EpisomeError(f"{provider} is not in this installation of onnxruntime, which has {there}; "
+                           "install the extra serve-gpu for a GPU, serve for a CPU")
+    ort.set_default_logger_severity(_LOG_FATAL)
+    options = ort.SessionOptions()
+    options.log_severity_level = _LOG_FATAL
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        # The fused SkipLayerNormalization is 8-11 % slower on CPUs than Add and LayerNormalization apart.
+        session = ort.InferenceSession(
+            str(path), options, providers=[provider], disabled_optimizers=["SkipLayerNormFusion"]
+        )
+    except _LOAD_ERRORS as error:
+        raise BundleError(f"{path}: onnxruntime cannot open it: {error}") from error
+    if session.get_providers()[0] != provider:
+        raise EpisomeError(f"{provider} could not be started, onnxruntime offers {session.get_providers()[0]} instead; "
+                           "check the driver and the CUDA libraries")
+    return session
+
+
+def _runs(lengths: Sequence[int], tokens_per_run: int, threads: int) -> list[list[int]]:
+    """Indices of rows that run together: equal token lengths, at most `tokens_per_run`, spread over the threads."""
+    by_length: dict[int, list[int]] = {}
+    for index, length in enumerate(lengths):
+        by_length.setdefault(length, []).append(index)
+    budget = min(tokens_per_run, math.ceil(sum(lengths) / threads))
+    runs = []
+    for length, members in sorted(by_length.items(), reverse=True):
+        rows = max(1, budget // length)
+        runs += [members[start : start + rows] for start in range(0, len(members), rows)]
+    return runs
