@@ -7,17 +7,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Set before any vendor is imported: no telemetry, and the model hub is never asked.
-for _name, _value in {
+# Nothing is reported to anybody, and the model hub is never asked. Set before any vendor is imported.
+QUIET = {
     "BENTOML_DO_NOT_TRACK": "True",
-    "DO_NOT_TRACK": "1",
-    "DVC_NO_ANALYTICS": "1",
-    "GX_ANALYTICS_ENABLED": "False",
+    "DO_NOT_TRACK": "true",
+    "DVC_NO_ANALYTICS": "true",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-}.items():
-    os.environ[_name] = _value
+}
+os.environ.update(QUIET)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,28 @@
+"""The smallest world that still passes every stage, for tests of the pipeline itself; its scores mean nothing."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SPECIES = ("human_sim", "mouse_sim", "fly_sim")  # the mouse starts from the human's adapter, the fly from none
+
+
+def shrink(params: dict[str, Any]) -> dict[str, Any]:
+    """Params of the embedded world with few genes, few steps and few resamples; changes `params` and returns it."""
+    params["world"] = {"demo": params["world"]["demo"] | {"genes": 60, "species": list(SPECIES)}}
+    params["species"] = {name: params["species"][name] for name in SPECIES}
+    params["base"]["species"] = ["human_sim"]
+    params["base"]["mini"] |= {"vocab_size": 128, "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64}
+    params["base"]["pretrain"] |= {"epochs": 1, "max_sequences": 200}
+    params["check"]["min_rows"] = {"train": 20, "val": 4, "test": 4}
+    params["train"] |= {"epochs": 1, "fisher_rows": 20}
+    params["evaluate"]["bootstrap"] = 50
+    params["gate"] |= {"bootstrap": 50, "min_rows": 4}
+    return params
+
+
+def write(path: Path) -> None:
+    """Shrink a params.yaml in place."""
+    params = shrink(yaml.safe_load(path.read_text(encoding="utf-8")))
+    path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
