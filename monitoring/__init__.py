@@ -1,0 +1,1 @@
+"""What the service tells about itself: Prometheus series, drift verdicts and the page `/monitor`."""
