@@ -43,5 +43,5 @@ lint: setup                                     ## style, types, layers, depende
 test: lint                                      ## lint, then every test; the torch-free core fully covered
 	pytest --cov --cov-report=term
 
-bench: setup                                    ## the measured numbers of docs/benchmarks.md, again
-	episome bench
+bench: repro                                    ## how fast the bundles answer on this machine
+	python benchmarks/speed.py
