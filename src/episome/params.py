@@ -66,7 +66,6 @@ class Train(_Frozen):
     weight_decay: Annotated[float, Field(ge=0)]
     warmup_share: Share
     clip_norm: Positive
-    reverse_complement: bool
     composition_inverse_penalty: Annotated[tuple[Positive, ...], Field(min_length=1)]
     ewc_lambda: Annotated[float, Field(ge=0)]
     fisher_rows: Count

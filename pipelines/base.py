@@ -1,0 +1,59 @@
+"""Stage `base`: the one base model. mini: a BPE and a masked LM trained on the corpus; dnabert2: the published weights."""
+
+import json
+import shutil
+
+import torch
+from rich.progress import track
+
+from episome import model, params, pretrain, tokenizer
+from episome.params import Params
+from pipelines import paths
+
+
+def main() -> None:
+    """Write models/base and adapters/base (the zero adapter, donor of species that start from the base)."""
+    chosen = params.read()
+    torch.set_num_threads(chosen.compute.threads)
+    torch.use_deterministic_algorithms(True)
+    if chosen.base.size == "mini":
+        _pretrain(chosen)
+    else:
+        _published(chosen)
+    zero = paths.adapter("base")
+    zero.mkdir(parents=True, exist_ok=True)
+    (zero / "training.json").write_text(json.dumps({"zero": True}) + "\n", encoding="utf-8")
+
+
+def _pretrain(chosen: Params) -> None:
+    sequences = paths.corpus().read_text(encoding="ascii").split()
+    bpe = tokenizer.train(sequences, chosen.base.mini.vocab_size)
+    shape = chosen.base.mini.model_dump() | {"vocab_size": bpe.vocab_size, "hidden_dropout_prob": 0.0}
+    base = model.fresh(model.Config(**shape), chosen.seed)
+    numbers = chosen.base.pretrain.model_dump(exclude={"max_sequences"})
+    steps = pretrain.fit(base, bpe, sequences, seed=chosen.seed, **numbers)
+    first = next(steps)
+    losses = [first.loss]
+    for step in track(steps, "masked LM", total=first.total - 1, disable=None):
+        losses.append(step.loss)
+    folder = paths.base()
+    model.save(base, folder)
+    bpe.save(folder / "tokenizer.json")
+    curve = {"steps": len(losses), "losses": [round(loss, 6) for loss in losses]}
+    (folder / "pretraining.json").write_text(json.dumps(curve) + "\n", encoding="utf-8")
+    tail = losses[-max(1, len(losses) // 20) :]
+    print(f"base: {len(losses)} steps, masked-LM loss {losses[0]:.3f} → {sum(tail) / len(tail):.3f} nats per token")
+
+
+def _published(chosen: Params) -> None:
+    """Check the published weights key by key, then write them in one form for the stages that follow."""
+    published = chosen.base.published
+    source = published.folder or model.fetch(published.hub, published.revision)
+    base = model.load(source, masked_lm=True)
+    model.save(base, paths.base())
+    shutil.copyfile(source / "tokenizer.json", paths.base() / "tokenizer.json")
+    print(f"base: {source} in the published layout, every key checked")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""Fisher information and penalty against closed forms and algebra."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from episome import ewc
+from episome.lora import Adapted
+from episome.types import EpisomeError
+
+IN, OUT, RANK = 5, 4, 2
+
+
+class AdaptedLinear(nn.Module):
+    """y = x (W + s B A)ᵀ, the smallest adapted layer."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.w = torch.randn(OUT, IN, generator=generator)
+        self.a = nn.Parameter(torch.randn(RANK, IN, generator=generator))
+        self.b = nn.Parameter(torch.randn(OUT, RANK, generator=generator))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ (self.w + 2.0 * self.b @ self.a).T
+
+    def adapted(self) -> Adapted:
+        """The layer as `ewc` sees it."""
+        return Adapted(name="layer", module=self, a=self.a, b=self.b, scale=2.0)
+
+
+def scored(layer: AdaptedLinear, x: Tensor, mask: Tensor, read: Tensor, batch: int) -> Iterator[ewc.Scored]:
+    """Two tasks read off the masked mean of the layer's output; x is [n, S, in]."""
+    for start in range(0, len(x), batch):
+        rows = slice(start, start + batch)
+        weights = mask[rows][..., None]
+        features = (layer(x[rows]) * weights).sum(1) / weights.sum(1)
+        labelled = torch.ones(len(features), len(read), dtype=torch.bool)
+        yield ewc.Scored(logits=features @ read.T, features=features, labelled=labelled)
+
+
+def example(seed: int = 0, n: int = 6, tokens: int = 3) -> tuple[AdaptedLinear, Tensor, Tensor, Tensor]:
+    """A layer, inputs, a full mask and read-out weights."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, tokens, IN, generator=generator)
+    return AdaptedLinear(seed), x, torch.ones(n, tokens), 0.5 * torch.randn(2, OUT, generator=generator)
+
+
+def brute_force(layer: AdaptedLinear, x: Tensor, mask: Tensor, read: Tensor) -> Tensor:
+    """E over examples and both labels of each task of the squared gradient with respect to ΔW, one at a time."""
+    total = torch.zeros(OUT, IN, dtype=torch.float64)
+    for row, keep in zip(x.double(), mask.double(), strict=True):
+        delta = (2.0 * layer.b @ layer.a).detach().double().requires_grad_(True)
+        states = row @ (layer.w.double() + delta).T
+        logits = ((states * keep[:, None]).sum(0) / keep.sum()) @ read.double().T
+        for logit in logits:
+            p = logit.detach().sigmoid()
+            for label, weight in ((1.0, p), (0.0, 1 - p)):
+                loss = nn.functional.binary_cross_entropy_with_logits(logit, torch.tensor(label).double())
+                (grad,) = torch.autograd.grad(loss, delta, retain_graph=True)
+                total += weight * grad**2
+    return total / len(x)
+
+
+def test_row_and_column_sums_are_those_of_the_exact_fisher() -> None:
+    layer, x, mask, read = example()
+    got = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, batch=4))
+    exact = brute_force(layer, x, mask, read)
+    torch.testing.assert_close(got.rows["layer"].double(), exact.sum(1), rtol=1e-5, atol=0)
+    torch.testing.assert_close(got.columns["layer"].double(), exact.sum(0), rtol=1e-5, atol=0)
+
+
+def test_the_heads_fisher_is_logistic_regressions_closed_form() -> None:
+    layer, x, mask, read = example(1)
+    got = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, batch=2))
+    features = layer(x).mean(1).detach()
+    p = (features @ read.T).sigmoid()
+    closed = ((p * (1 - p))[:, :, None] * features[:, None, :] ** 2).mean(0)
+    torch.testing.assert_close(got.head_weight, closed, rtol=1e-5, atol=1e-9)
+    torch.testing.assert_close(got.head_bias, (p * (1 - p)).mean(0), rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 37])
+def test_batch_size_has_no_influence(batch: int) -> None:
+    layer, x, mask, read = example(2)
+    one = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, batch=6))
+    other = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, batch=batch))
+    torch.testing.assert_close(one.rows["layer"], other.rows["layer"], rtol=1e-6, atol=1e-9)
+
+
+def test_duplicated_data_and_padding_have_no_influence() -> None:
+    layer, x, mask, read = example(3)
+    one = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, batch=6))
+    twice = ewc.fisher([layer.adapted()], scored(layer, x.repeat(2, 1, 1), mask.repeat(2, 1), read, batch=5))
+    padded = torch.cat([x, 9 * torch.ones(len(x), 2, IN)], dim=1)
+    wide = torch.cat([mask, torch.zeros(len(x), 2)], dim=1)
+    with_padding = ewc.fisher([layer.adapted()], scored(layer, padded, wide, read, batch=6))
+    for other in (twice, with_padding):
+        torch.testing.assert_close(one.rows["layer"], other.rows["layer"], rtol=1e-6, atol=1e-9)
+        torch.testing.assert_close(one.columns["layer"], other.columns["layer"], rtol=1e-6, atol=1e-9)
+
+
+def test_an_unlabelled_task_adds_nothing() -> None:
+    layer, x, mask, read = example(4)
+    masked = (s._replace(labelled=s.labelled & torch.tensor([True, False])) for s in scored(layer, x, mask, read, 6))
+    got = ewc.fisher([layer.adapted()], masked)
+    torch.testing.assert_close(got.rows["layer"].double(), brute_force(layer, x, mask, read[:1]).sum(1), rtol=1e-5, atol=0)
+    assert float(got.head_bias[1]) == 0.0
+
+
+def test_no_example_is_an_error() -> None:
+    layer = AdaptedLinear(0)
+    with pytest.raises(EpisomeError, match="at least one example"):
+        ewc.fisher([layer.adapted()], iter(()))
+
+
+def anchored(layer: AdaptedLinear) -> tuple[ewc.Anchor, Tensor, Tensor]:
+    """An anchor at the layer as it is, and a head."""
+    generator = torch.Generator().manual_seed(9)
+    fisher = ewc.Fisher(
+        rows={"layer": torch.rand(OUT, generator=generator)},
+        columns={"layer": torch.rand(IN, generator=generator)},
+        head_weight=torch.rand(1, 3, generator=generator),
+        head_bias=torch.rand(1, generator=generator),
+    )
+    # Row and column sums of one matrix have the same total.
+    fisher.columns["layer"] *= fisher.rows["layer"].sum() / fisher.columns["layer"].sum()
+    weight, bias = torch.randn(1, 3, generator=generator), torch.randn(1, generator=generator)
+    held = ewc.Anchor(
+        fisher=fisher,
+        a={"layer": layer.a.detach().clone()},
+        b={"layer": 2.0 * layer.b.detach().clone()},
+        head_weight=weight,
+        head_bias=bias,
+    )
+    return held, weight, bias
+
+
+def test_the_penalty_in_rank_space_is_the_sum_over_the_whole_matrix() -> None:
+    layer = AdaptedLinear(5)
+    held, weight, bias = anchored(layer)
+    moved = AdaptedLinear(6)
+    row, column = held.fisher.rows["layer"], held.fisher.columns["layer"]
+    delta = 2.0 * moved.b @ moved.a - 2.0 * layer.b @ layer.a
+    whole = (row[:, None] * column[None, :] / row.sum() * delta**2).sum()
+    whole = whole + (held.fisher.head_weight * 0.3**2).sum() + (held.fisher.head_bias * 0.2**2).sum()
+    got = ewc.penalty([moved.adapted()], weight + 0.3, bias - 0.2, held)
+    torch.testing.assert_close(got, 0.5 * whole, rtol=1e-5, atol=0)
+
+
+def test_the_penalty_is_zero_at_the_anchor_and_blind_to_the_gauge() -> None:
+    layer = AdaptedLinear(7)
+    held, weight, bias = anchored(layer)
+    assert float(ewc.penalty([layer.adapted()], weight, bias, held).detach()) == pytest.approx(0.0, abs=1e-5)
+    k = torch.tensor([[2.0, 1.0], [0.0, -0.5]])
+    with torch.no_grad():
+        layer.a.copy_(torch.linalg.inv(k) @ layer.a)
+        layer.b.copy_(layer.b @ k)
+    assert float(ewc.penalty([layer.adapted()], weight, bias, held).detach()) == pytest.approx(0.0, abs=1e-4)
+
+
+def test_the_penaltys_gradient_equals_finite_differences() -> None:
+    layer = AdaptedLinear(8).double()
+    layer.w = layer.w.double()
+    held, weight, bias = anchored(AdaptedLinear(10))
+    layers = [layer.adapted()]
+    value = ewc.penalty(layers, weight, bias, held)
+    (grad,) = torch.autograd.grad(value, layer.a)
+    step = 1e-6
+    with torch.no_grad():
+        layer.a[1, 2] += step
+        up = ewc.penalty(layers, weight, bias, held)
+        layer.a[1, 2] -= 2 * step
+        down = ewc.penalty(layers, weight, bias, held)
+    assert float((up - down) / (2 * step)) == pytest.approx(float(grad[1, 2]), rel=1e-5)
+
+
+def test_a_task_the_anchor_does_not_know_is_free() -> None:
+    layer = AdaptedLinear(11)
+    held, weight, bias = anchored(layer)
+    grown_weight, grown_bias = torch.cat([weight, torch.ones(1, 3)]), torch.cat([bias, torch.ones(1)])
+    assert float(ewc.penalty([layer.adapted()], grown_weight, grown_bias, held).detach()) == pytest.approx(0, abs=1e-5)
+
+
+def test_fishers_add_up_and_survive_the_disk(tmp_path: Path) -> None:
+    layer, x, mask, read = example(12)
+    one = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, batch=6))
+    ewc.save(one, tmp_path / "fisher.safetensors")
+    back = ewc.load(tmp_path / "fisher.safetensors")
+    twice = ewc.accumulate(back, one)
+    torch.testing.assert_close(twice.rows["layer"], 2 * one.rows["layer"])
+    torch.testing.assert_close(twice.columns["layer"], 2 * one.columns["layer"])
+    torch.testing.assert_close(twice.head_weight, 2 * one.head_weight)
+    with pytest.raises(EpisomeError, match="no such file"):
+        ewc.load(tmp_path / "absent.safetensors")
