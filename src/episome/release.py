@@ -1,0 +1,162 @@
+"""Rows that a retrain adds to a species: CSV files with columns ``sequence,label,task`` and perhaps ``group,split``.
+
+A release never moves a row that was there before. Where it repeats one with the same label, the repeat is dropped;
+where it says the contrary, both stay, are counted here, and the data gate judges.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from episome import dataset, split, table
+from episome.params import SplitShares, Windows
+from episome.sequence import canonical, n_share
+from episome.types import EpisomeError, Split, Task
+
+SHARES = SplitShares(train=0.6, val=0.15, test=0.25)
+EXAMPLES = 5
+
+
+class ReleaseError(EpisomeError):
+    """A release folder that cannot be used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    place: str
+    task: str
+    sequence: str
+    key: str
+    label: int
+    group: str
+    split: Split | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the source already has: the label and split of a task's sequences, the split of a group."""
+
+    labels: dict[tuple[str, str], int]
+    sides: dict[str, Split]
+
+
+def load(
+    folder: Path, source: pd.DataFrame, tasks: Sequence[Task], *, species: str, windows: Windows, seed: int
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Rows of one release, named after its folder, and what was found in its files.
+
+    A row is on the side that its file states; else where the source has its group; else where a stable hash
+    of its group puts it (60 % train, 15 % val, 25 % test).
+
+    Args:
+        folder: holds ``*.csv`` or ``*.csv.gz``.
+        source: rows the species has without the release.
+        tasks: the species' tasks, in the order of its head's columns.
+        species: key of the species.
+        windows: N share and IUPAC policy.
+        seed: decides the sides.
+
+    Raises:
+        EpisomeError: no CSV file, an unknown task or split, a wrong sequence or label; named by file and line.
+    """
+    entries = _read(folder, tasks, windows)
+    known = _known(source, tasks)
+    kept, report = _new(entries, known, windows.max_n_share)
+    names = [task.name for task in tasks]
+    frames = []
+    for task in tasks:
+        of_task = [entry for entry in kept if entry.task == task.name]
+        columns = {
+            "sequence": [e.sequence for e in of_task],
+            "label": [e.label for e in of_task],
+            "species": species,
+            "contig": "",
+            "start": 0,
+            "end": [len(e.sequence) for e in of_task],
+            "strand": "+",
+            "split": [_side(e, known, seed) for e in of_task],
+            "group": [e.group for e in of_task],
+            "origin": f"release:{folder.name}",
+            "negative_kind": ["" if e.label else task.labels[0] for e in of_task],
+            "release": folder.name,
+        }
+        frames.append(dataset.build(columns, task.name, names))
+    return pd.concat(frames, ignore_index=True), report
+
+
+def _read(folder: Path, tasks: Sequence[Task], windows: Windows) -> list[_Entry]:
+    paths = sorted([*folder.glob("*.csv"), *folder.glob("*.csv.gz")])
+    if not paths:
+        raise ReleaseError(f"{folder}: no .csv or .csv.gz file; wanted: columns sequence,label,task")
+    entries = []
+    for path in paths:
+        for line in table.read(path, ("sequence", "label", "task"), ("group", "split")):
+            where = f"{path.parent}: {line.place}"
+            task = line.fields["task"]
+            if task not in [t.name for t in tasks]:
+                raise ReleaseError(f"{where}: task {task!r}; this species has: {', '.join(t.name for t in tasks)}")
+            side = line.fields.get("split", "")
+            if side not in ("", *split.SPLITS):
+                raise ReleaseError(f"{where}: split {side!r}; wanted: {', '.join(split.SPLITS)} or nothing")
+            sequence = table.sequence(path, line, windows.ambiguous).sequence
+            entries.append(
+                _Entry(
+                    place=line.place,
+                    task=task,
+                    sequence=sequence,
+                    key=canonical(sequence),
+                    label=table.label(path, line),
+                    group=line.fields.get("group", "") or split.canonical_group(sequence),
+                    split=cast("Split", side) if side else None,
+                )
+            )
+    return entries
+
+
+def _known(source: pd.DataFrame, tasks: Sequence[Task]) -> _Known:
+    labels: dict[tuple[str, str], int] = {}
+    sides: dict[str, Split] = dict(zip(source["group"], source["split"], strict=True))
+    keys = [canonical(sequence) for sequence in source["sequence"]]
+    sides |= {split.canonical_group(key): side for key, side in zip(keys, source["split"], strict=True)}
+    for task in tasks:
+        for key, label in zip(keys, source[dataset.label_column(task.name)].tolist(), strict=True):
+            if label != dataset.MISSING:
+                labels[task.name, key] = label
+    return _Known(labels, sides)
+
+
+def _new(entries: Sequence[_Entry], known: _Known, max_n_share: float) -> tuple[list[_Entry], dict[str, Any]]:
+    seen: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for entry in entries:
+        seen[entry.task, entry.key].add(entry.label)
+    counts = dict.fromkeys(("read", "kept", "too_many_n", "contradicts_itself", "repeated", "already_there"), 0)
+    contrary: list[dict[str, Any]] = []
+    kept: dict[tuple[str, str], _Entry] = {}
+    for entry in entries:
+        identity = (entry.task, entry.key)
+        before = known.labels.get(identity)
+        reason = {
+            "too_many_n": n_share(entry.sequence) > max_n_share,
+            "contradicts_itself": len(seen[identity]) > 1,
+            "repeated": identity in kept,
+            "already_there": before == entry.label,
+        }
+        fate = next((name for name, applies in reason.items() if applies), "kept")
+        counts[fate] += 1
+        if fate == "kept":
+            kept[identity] = entry
+            if before is not None:
+                contrary.append({"place": entry.place, "label": entry.label, "source_label": before})
+    counts["read"] = len(entries)
+    return list(kept.values()), {
+        **counts,
+        "contradicts_source": {"rows": len(contrary), "examples": contrary[:EXAMPLES]},
+    }
+
+
+def _side(entry: _Entry, known: _Known, seed: int) -> Split:
+    return entry.split or known.sides.get(entry.group) or split.by_group(entry.group, SHARES, seed)
