@@ -1,0 +1,61 @@
+"""Promoter architecture: which motifs and CpG islands a gene has, gained and lost along the tree."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from episome.simulate.sites import NO_SLOT, Genes, Ints, Mask, Sites, anchors
+from episome.simulate.traits import Traits, draw
+
+ISLAND_BEFORE, ISLAND_AFTER = 300, 200  # bases of a CpG island on either side of the transcription start
+
+
+def hang(sites: Sites, traits: Traits, motif: int, at: Ints, rng: np.random.Generator) -> Sites:
+    """Draw a motif at its offset from each anchor; where another motif stands already, nothing changes."""
+    columns = traits.slots.columns(motif)
+    low, high = traits.slots.motifs[motif].offset
+    begin = at + rng.integers(low, high + 1, size=len(at))
+    where = begin[:, None] + np.arange(columns.stop - columns.start)
+    where = where[(sites.slot[where] == NO_SLOT).all(axis=1)]
+    rows = np.broadcast_to(np.arange(columns.start, columns.stop), where.shape)
+    slot, base = sites.slot.copy(), sites.base.copy()
+    slot[where] = rows
+    base[where] = draw(traits.table, rows, rng)
+    return replace(sites, slot=slot, base=base)
+
+
+def _drop(sites: Sites, traits: Traits, motif: int, lost: Mask) -> Sites:
+    """Release a motif's bases in the genes named by ``lost``; they drift from here on."""
+    columns = traits.slots.columns(motif)
+    gone = (sites.slot >= columns.start) & (sites.slot < columns.stop) & lost[sites.gene]
+    return replace(sites, slot=np.where(gone, np.int16(NO_SLOT), sites.slot))
+
+
+def _islands(sites: Sites, has: Mask, at: Ints) -> Sites:
+    island = np.zeros(len(sites), dtype=bool)
+    for start in at[has]:
+        island[start - ISLAND_BEFORE : start + ISLAND_AFTER] = True
+    return replace(sites, island=island)
+
+
+def promote(sites: Sites, genes: Genes, traits: Traits, turnover: float,
+            rng: np.random.Generator) -> tuple[Sites, Genes]:
+    """Redraw each gene's promoter motifs and island with probability ``turnover`` from the lineage's shares.
+
+    A motif that is gained is drawn from the lineage's matrix; one that is lost is left to drift.
+    """
+    at = anchors(sites, "tss")
+    promoter = genes.promoter.copy()
+    for number, motif in enumerate(traits.slots.motifs):
+        if motif.anchor != "tss":
+            continue
+        turned = rng.random(len(at)) < turnover
+        wanted = np.where(turned, rng.random(len(at)) < traits.use[number], promoter[:, number])
+        sites = _drop(sites, traits, number, promoter[:, number] & ~wanted)
+        sites = hang(sites, traits, number, at[wanted & ~promoter[:, number]], rng)
+        columns = traits.slots.columns(number)
+        promoter[:, number] = False
+        promoter[sites.gene[sites.slot == columns.start], number] = True
+    turned = rng.random(len(at)) < turnover
+    island = np.where(turned, rng.random(len(at)) < traits.island_share, genes.island)
+    return _islands(sites, island, at), replace(genes, promoter=promoter, island=island)
