@@ -1,0 +1,60 @@
+"""Stage check: the data gate of one species; a failed rule stops what follows.
+
+Writes ``result.json`` and Data Docs, passed or not, and ends with status 1 when a rule failed.
+"""
+
+import json
+import sys
+from typing import Any
+
+from episome import audit, dataset, params
+from episome.types import EpisomeError
+from pipelines import expectations, paths
+
+
+def main(species: str) -> int:
+    """Check the rows of one species; 0 when every rule holds."""
+    given = params.read()
+    tasks = given.tasks_of(species)
+    rows = audit.columns(dataset.read(paths.windows(species) / "rows.parquet"), tasks)
+    outcome = expectations.validate(rows, expectations.suite(species, tasks, given.check))
+    folder = paths.check(species)
+    expectations.write_docs(outcome, folder / "docs")
+    report = {
+        "species": species,
+        "passed": outcome.passed,
+        "rows": len(rows),
+        "failures": outcome.failures,
+        "rules": outcome.rules,
+    }
+    (folder / "result.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    for failure in outcome.failures:
+        print(describe(species, failure), file=sys.stderr)
+    if outcome.passed:
+        print(f"check {species}: {len(outcome.rules)} rules hold on {len(rows)} rows")
+    return 0 if outcome.passed else 1
+
+
+def describe(species: str, failure: dict[str, Any]) -> str:
+    """One failure for a person: species, rule, count and example rows."""
+    where = " ".join(filter(None, (failure["task"], failure["split"])))
+    found = f"{failure['count']} rows" if failure["count"] is not None else f"observed {failure['observed']}"
+    rule = failure["rule"] + (f" ({where})" if where else "")
+    head = f"check {species}: rule {rule} failed: {found}; wanted {json.dumps(failure['wanted'])}"
+    if failure["error"]:
+        head += f"; {failure['error']}"
+    return "\n".join([head, *map(_example, failure["examples"])])
+
+
+def _example(row: dict[str, Any]) -> str:
+    origin = " ".join(filter(None, (row["origin"], row["place"])))
+    return (
+        f"  row {row['row']}: {row['sequence']} labels={json.dumps(row['labels'])} split={row['split']} from {origin}"
+    )
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1]))
+    except EpisomeError as error:
+        sys.exit(f"check: {error}")
