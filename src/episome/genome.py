@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from episome import dataset, fasta, gtf, sites, split, territory
+from episome import dataset, fasta, gtf, negatives, sites, split, territory
 from episome.gtf import Transcript
+from episome.negatives import Window
 from episome.params import Windows
 from episome.sequence import SequenceError, canonical, gc, n_share, normalise, reverse_complement
 from episome.sites import Candidate
-from episome.types import EpisomeError, Split, Task
+from episome.types import EpisomeError, Task
 
 # Two TSS closer than this on one strand are one promoter.
 _MERGE = 100
-_GC_BIN = 0.02
 _NAMED = 12
 
 
@@ -52,20 +52,6 @@ class Genome:
     def strand(self, contig: str, strand: str) -> str:
         """A contig, 5' to 3' of one strand."""
         return (self.contigs if strand == "+" else self.minus)[contig]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """A window that became a row; start and end on the plus strand."""
-
-    sequence: str
-    contig: str
-    start: int
-    end: int
-    strand: str
-    split: Split
-    group: str
-    kind: str
 
 
 def load(
@@ -176,23 +162,23 @@ def _task_windows(
     far_enough = (c for c in decoys if not _close(genome, task, c, near, windows.exclusion))
     # What decoys are dropped for says nothing about the data: there are always more than wanted.
     candidates = list(_cut(genome, task, far_enough, windows, seen, Counter()))
-    negatives: list[Window] = []
+    decoys_chosen: list[Window] = []
     off_gc = 0
     for side in split.SPLITS:
         wanted = [w for w in positives if w.split == side]
         rng = split.generator(0, f"{salt}:{task.name}:{side}")
         count = round(len(wanted) * windows.negatives_per_positive)
-        chosen, far = _match(wanted, [c for c in candidates if c.split == side], count, rng)
-        negatives += chosen
+        chosen, far = negatives.match(wanted, [c for c in candidates if c.split == side], count, rng)
+        decoys_chosen += chosen
         off_gc += far
-    rows = positives + negatives
+    rows = positives + decoys_chosen
     counts = Counter((w.split, w.kind or "positive") for w in rows)
     return rows, {
         "rows": {side: {kind: n for (s, kind), n in sorted(counts.items()) if s == side} for side in split.SPLITS},
         "dropped": dict(sorted(dropped.items())),
         "gc": {
             "positive": round(float(np.mean([gc(w.sequence) for w in positives] or [0.0])), 4),
-            "negative": round(float(np.mean([gc(w.sequence) for w in negatives] or [0.0])), 4),
+            "negative": round(float(np.mean([gc(w.sequence) for w in decoys_chosen] or [0.0])), 4),
             "negatives_off_by_more_than_a_bin": off_gc,
         },
     }
@@ -299,38 +285,6 @@ def _cut(
                 group=genome.owners.group(candidate.contig, site),
                 kind=candidate.kind,
             )
-
-
-def _match(
-    positives: Sequence[Window], candidates: Sequence[Window], count: int, rng: np.random.Generator
-) -> tuple[list[Window], int]:
-    """`count` candidates, kinds in equal parts as far as they reach, whose GC follows that of the positives.
-
-    Returns:
-        The chosen, and how many of them had to come from further than the next 2 % bin.
-    """
-    shelves: dict[str, dict[int, list[Window]]] = defaultdict(lambda: defaultdict(list))
-    for i in rng.permutation(len(candidates)):
-        shelves[candidates[i].kind][_bin(candidates[i])].append(candidates[i])
-    wanted = [_bin(positives[i]) for i in rng.permutation(len(positives))]
-    chosen: list[Window] = []
-    far = 0
-    while shelves and len(chosen) < count:
-        for kind in sorted(shelves)[: count - len(chosen)]:
-            target = wanted[len(chosen) % len(wanted)]
-            shelf = shelves[kind]
-            nearest = min(shelf, key=lambda b: (abs(b - target), b))
-            chosen.append(shelf[nearest].pop())
-            far += abs(nearest - target) > 1
-            if not shelf[nearest]:
-                del shelf[nearest]
-            if not shelf:
-                del shelves[kind]
-    return chosen, far
-
-
-def _bin(window: Window) -> int:
-    return int(gc(window.sequence) / _GC_BIN)
 
 
 def _bases_per_split(genome: Genome) -> dict[str, int]:

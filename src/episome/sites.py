@@ -13,7 +13,7 @@ from episome.gtf import Interval, Transcript
 from episome.types import EpisomeError, Task
 
 # Draws of promoter negatives, from which GC matching picks.
-_DRAWS_PER_GENE = 12
+_DRAWS_PER_GENE = 24
 _DECOYS_PER_GENE = 60
 _SHIFT = 1000
 _TSS_OFFSET = 249 / 300
