@@ -1,16 +1,19 @@
 """Latency, outcomes and stage times of the last hour, in five-second buckets of fixed memory."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 BUCKET_SECONDS: Final = 5
-BUCKETS: Final = 3600 // BUCKET_SECONDS
+BUCKETS: Final = (3600 + 60) // BUCKET_SECONDS
+"""An hour, and a minute more so that an hour of whole minutes is always there."""
 STAGES: Final = ("queue", "tokenize", "infer", "post")
 OUTCOMES: Final = ("answered", "refused", "shed", "failed")
 QUANTILES: Final = (0.5, 0.95, 0.99)
+
+_Number = TypeVar("_Number", np.int64, np.float64)
 
 Outcome = Literal["answered", "refused", "shed", "failed"]
 
@@ -31,10 +34,10 @@ def outcome_of(code: int) -> Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Span:
-    """A copy of the last buckets, oldest first; the newest is still filling.
+    """Counts of consecutive equal stretches of time, oldest first.
 
     Attributes:
-        until: seconds of the clock at which the newest bucket ends.
+        until: seconds of the clock at which the newest stretch ends.
         outcomes: int64[buckets, 4], requests by `OUTCOMES`.
         latency: int64[buckets, cells], answered and failed requests by duration.
         stage_seconds: float64[buckets, 4], time summed over requests, by `STAGES`.
@@ -46,21 +49,29 @@ class Span:
     stage_seconds: npt.NDArray[np.float64]
 
     def last(self, buckets: int) -> "Span":
-        """The newest buckets alone."""
-        return Span(
-            until=self.until,
-            outcomes=self.outcomes[-buckets:],
-            latency=self.latency[-buckets:],
-            stage_seconds=self.stage_seconds[-buckets:],
-        )
+        """The newest buckets as one, the filling one included."""
+        return self._grouped(slice(-buckets, None), buckets, self.until)
 
-    def summed(self) -> "Span":
-        """All buckets as one."""
+    def points(self, count: int, each: int) -> "Span":
+        """The newest `count` full groups of `each` buckets, oldest first.
+
+        Groups begin at whole multiples of their length, so a group's values stay the same from one reading to the
+        next; the group that is still filling is left out.
+        """
+        filling = round(self.until / BUCKET_SECONDS) - 1
+        end = len(self.outcomes) - 1 - filling % each
+        return self._grouped(slice(end - count * each, end), each, float((filling - filling % each) * BUCKET_SECONDS))
+
+    def _grouped(self, buckets: slice, each: int, until: float) -> "Span":
+        def summed(values: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
+            groups: npt.NDArray[_Number] = values[buckets].reshape(-1, each, values.shape[1]).sum(axis=1)
+            return groups
+
         return Span(
-            until=self.until,
-            outcomes=self.outcomes.sum(axis=0, keepdims=True),
-            latency=self.latency.sum(axis=0, keepdims=True),
-            stage_seconds=self.stage_seconds.sum(axis=0, keepdims=True),
+            until=until,
+            outcomes=summed(self.outcomes),
+            latency=summed(self.latency),
+            stage_seconds=summed(self.stage_seconds),
         )
 
     def quantiles(self) -> npt.NDArray[np.float64]:
@@ -101,7 +112,7 @@ class Ring:
         self._stage_seconds[self._slot(now), STAGES.index(name)] += seconds
 
     def read(self, now: float) -> Span:
-        """The whole hour up to `now`, copied; buckets without traffic are zero."""
+        """All buckets up to `now`, copied; the newest is still filling, those without traffic are zero."""
         newest = int(now // BUCKET_SECONDS)
         wanted = np.arange(newest - BUCKETS + 1, newest + 1)
         slots = wanted % BUCKETS

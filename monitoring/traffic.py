@@ -135,8 +135,8 @@ class Traffic:
         if enough and self.mismatch_share > limits.mismatch_share:
             mismatch = True
             reasons.append(
-                f"{self.mismatch_share:.0%} of {self.records} records look like another species "
-                f"(limit {limits.mismatch_share:.0%})"
+                f"{self.mismatch_share * 100:.0f} % of {self.records} records look like another species "
+                f"(limit {limits.mismatch_share * 100:.0f} %)"
             )
         if enough and abs(self.gc_zscore) > limits.gc_zscore:
             gc = True

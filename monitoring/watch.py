@@ -22,6 +22,7 @@ WATCHED: Final = "/v1/annotate"
 """Routes that begin so are on the page's charts; the others would hide them."""
 
 _LIVE_BUCKETS: Final = 60 // BUCKET_SECONDS
+_POINTS: Final = 60
 _SWAPS_KEPT: Final = 20
 
 
@@ -118,6 +119,9 @@ class Watch:
     def snapshot(self, minutes: int = 15) -> dict[str, Any]:
         """Everything the page shows, as JSON values; times are seconds since the epoch, durations seconds.
 
+        ``live`` is the last minute. ``series`` holds at most 60 points, each over ``point_seconds``: requests per
+        second by outcome, latency (null where nothing was answered) and, by stage, seconds of work per second.
+
         Args:
             minutes: length of the series, 1 to 60.
         """
@@ -131,8 +135,8 @@ class Watch:
             "now": now,
             "started": self._started,
             "generation": generation,
-            "live": _live(hour.last(_LIVE_BUCKETS).summed(), min(60.0, max(1.0, now - self._started))),
-            "series": _series(hour.last(minutes * 60 // BUCKET_SECONDS)),
+            "live": _live(hour.last(_LIVE_BUCKETS), min(60.0, max(1.0, now - self._started))),
+            "series": _series(hour, minutes),
             "species": species,
             "swaps": swaps,
             "limits": asdict(self._limits),
@@ -198,14 +202,17 @@ def _live(minute: Span, seconds: float) -> dict[str, Any]:
     }
 
 
-def _series(span: Span) -> dict[str, Any]:
-    quantiles = span.quantiles()
+def _series(hour: Span, minutes: int) -> dict[str, Any]:
+    buckets = max(1, minutes * 60 // BUCKET_SECONDS // _POINTS)
+    seconds = buckets * BUCKET_SECONDS
+    points = hour.points(minutes * 60 // seconds, buckets)
+    quantiles = points.quantiles()
     return {
-        "bucket_seconds": BUCKET_SECONDS,
-        "until": span.until,
-        "rate": {name: (span.outcomes[:, c] / BUCKET_SECONDS).tolist() for c, name in enumerate(OUTCOMES)},
+        "point_seconds": seconds,
+        "until": points.until,
+        "rate": {name: _rounded(points.outcomes[:, c] / seconds) for c, name in enumerate(OUTCOMES)},
         "latency": {f"p{q * 100:.0f}": [_known(s) for s in quantiles[:, c]] for c, q in enumerate(QUANTILES)},
-        "stage_seconds": {name: _rounded(span.stage_seconds[:, c]) for c, name in enumerate(STAGES)},
+        "stage_load": {name: _rounded(points.stage_seconds[:, c] / seconds) for c, name in enumerate(STAGES)},
     }
 
 

@@ -4,7 +4,7 @@
 const POLL_MS = 2000;
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 190;
-const PAD = { left: 44, right: 8, top: 8, bottom: 20 };
+const PAD = { left: 54, right: 8, top: 8, bottom: 20 };
 
 const byId = (id) => document.getElementById(id);
 
@@ -59,17 +59,18 @@ const CHARTS = [
   { id: "outcomes", stacked: true, format: plain, read: (series) => Object.entries(series.rate) },
   {
     id: "stages", stacked: true, format: plain,
-    read: (series) => Object.entries(series.stage_seconds)
-      .map(([name, values]) => [name, values.map((value) => value / series.bucket_seconds)]),
+    read: (series) => Object.entries(series.stage_load),
   },
 ];
 
 class Chart {
   constructor({ id, stacked, format, read }) {
     Object.assign(this, { id, stacked, format, read });
-    this.at = null; // the bucket under the cursor; null shows the newest full one
+    this.at = null; // the point under the cursor; null shows the newest
     this.svg = shape("svg", { tabindex: 0, role: "img", height: HEIGHT });
     this.legend = node("ul", { class: "legend" });
+    this.when = node("p", { class: "when" });
+    byId(id).querySelector("figcaption").append(this.when);
     byId(id).append(this.svg, this.legend);
     this.svg.addEventListener("pointermove", (event) => this.point(event.offsetX));
     this.svg.addEventListener("pointerleave", () => this.move(null));
@@ -105,7 +106,7 @@ class Chart {
     if (event.key === "Escape") this.move(null);
     if (!(event.key in moves) || !this.lines) return;
     event.preventDefault();
-    const from = this.at ?? this.count - 2;
+    const from = this.at ?? this.count - 1;
     this.move(Math.max(0, Math.min(this.count - 1, from + moves[event.key])));
   }
 
@@ -145,7 +146,7 @@ class Chart {
       parts.push(shape("line", { class: "grid", x1: PAD.left, x2: this.width - PAD.right, y1: y, y2: y }));
       parts.push(shape("text", { x: PAD.left - 6, y: y + 4, "text-anchor": "end" }, value === 0 ? "0" : this.format(value)));
     }
-    const seconds = this.count * this.series.bucket_seconds;
+    const seconds = this.count * this.series.point_seconds;
     for (const [share, anchor] of [[0, "start"], [0.5, "middle"], [1, "end"]]) {
       const text = share === 1 ? "now" : `${span(seconds * (1 - share))} ago`;
       parts.push(shape("text", { x: this.x(share * (this.count - 1)), y: HEIGHT - 4, "text-anchor": anchor }, text));
@@ -160,7 +161,7 @@ class Chart {
         if (value === null) return;
         const begins = index === 0 || values[index - 1] === null;
         path += `${begins ? "M" : "L"}${this.x(index).toFixed(1)} ${this.y(value).toFixed(1)}`;
-        // A bucket with quiet ones on both sides is a dot.
+        // A point with quiet ones on both sides is a dot.
         if (begins && (values[index + 1] ?? null) === null) path += "h.1";
       });
       return shape("path", { class: `line s${which}`, d: path });
@@ -177,9 +178,9 @@ class Chart {
   }
 
   label() {
-    const at = this.at ?? this.count - 2; // the newest bucket is still filling
-    const ago = (this.count - 1 - at) * this.series.bucket_seconds;
-    const when = this.at === null ? "latest" : ago === 0 ? "now" : `${span(ago)} ago`;
+    const at = this.at ?? this.count - 1;
+    const ago = (this.count - 1 - at) * this.series.point_seconds;
+    const when = ago === 0 ? "now" : `${span(ago)} ago`;
     const values = this.lines.map(([name, line]) => [name, line[at] === null ? "–" : this.format(line[at])]);
     this.legend.replaceChildren(
       ...values.map(([name, value], which) => {
@@ -189,8 +190,8 @@ class Chart {
           : shape("path", { class: `line s${which}`, d: "M1 5H19" }));
         return node("li", {}, swatch, name, node("b", {}, value));
       }),
-      node("li", {}, when),
     );
+    this.when.textContent = this.at === null ? "" : when;
     const title = byId(this.id).querySelector("h2").textContent;
     this.svg.setAttribute("aria-label",
       `${title}, ${when}: ${values.map((pair) => pair.join(" ")).join(", ")}. Arrow keys move through time.`);
