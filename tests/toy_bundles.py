@@ -12,9 +12,7 @@ from episome import bank, bundle, composition, drift, graph, tokenizer
 from episome.bundle import Bank, BaseCard, CalibratedTask, Card, Composition, Golden, Lineage, Lora, ModelShape
 from episome.runtime import Engine, Row
 
-SHAPE = ModelShape(
-    vocab_size=64, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=32
-)
+SHAPE = ModelShape(vocab_size=64, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=32)
 BANK = Bank(targets=bank.targets("all"), bank_rank=8)
 COMPOSITION = Composition(k=2, phased=True)
 TASKS = (
@@ -32,7 +30,7 @@ def dna(seed: int, bases: int) -> str:
 def encoder_state(shape: ModelShape = SHAPE, seed: int = 0) -> dict[str, np.ndarray]:
     """Random weights of an encoder under the published keys."""
     rng = np.random.default_rng(seed)
-    width, inner = shape.hidden_size, shape.intermediate_size
+    width = shape.hidden_size
 
     def normal(*size: int, scale: float = 0.2, mean: float = 0.0) -> np.ndarray:
         return (mean + scale * rng.standard_normal(size)).astype(np.float32)
@@ -100,7 +98,9 @@ def card(base: str, species: str, *, rank: int = 8, tasks: tuple[CalibratedTask,
         composition=COMPOSITION,
         tolerance=1e-4,
         metrics={"promoter": {"test": {"mcc": {"value": 0.5}}}},
-        lineage=Lineage(donor="base", prior="none", release="none", data="d" * 64, params="e" * 64, seed=7),
+        lineage=Lineage(
+            donor="base", prior="none", release="none", releases=("none",), data="d" * 64, params="e" * 64, seed=7
+        ),
         files={},
     )
 
@@ -123,9 +123,7 @@ def write_golden(base: Path, folder: Path, announced: Card) -> None:
     """Let an engine that believes anything answer for the bundle, and write those answers as its golden ones."""
     asked = [(dna(number, 60), 30 if number % 2 else None) for number in range(4)]
     nothing = tuple(0.0 for _ in announced.tasks)
-    bundle.write_golden(
-        folder / "golden.json", tuple(Golden(sequence=s, centre=c, logits=nothing) for s, c in asked)
-    )
+    bundle.write_golden(folder / "golden.json", tuple(Golden(sequence=s, centre=c, logits=nothing) for s, c in asked))
     bundle.write_card(folder, replace(announced, tolerance=1e9))
     engine = Engine(base, threads=1)
     slot = engine.add(folder).slot

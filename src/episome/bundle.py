@@ -47,6 +47,7 @@ __all__ = [
     "Lineage",
     "Lora",
     "ModelShape",
+    "canonical",
     "digest",
     "read_arrays",
     "read_base_card",

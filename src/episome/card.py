@@ -88,6 +88,7 @@ class Lineage:
         donor: species whose adapter it started from, or ``base``.
         prior: name of the champion it was held to, or ``none``.
         release: labelled rows added for it, or ``none``.
+        releases: every release its adapter has ever been trained on; ``none`` is the source itself.
         data: sha256 of the rows it was trained on.
         params: sha256 of the numbers it was trained with.
         seed: of the whole pipeline.
@@ -98,6 +99,7 @@ class Lineage:
     donor: str
     prior: str
     release: str
+    releases: tuple[str, ...]
     data: Sha256
     params: Sha256
     seed: int

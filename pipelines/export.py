@@ -1,0 +1,72 @@
+"""Stage `export`: the base as one ONNX graph, or one species' adapter as a bundle that answers as torch does."""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+from episome import dataset, export, params
+from episome.bundle import Composition, Lineage
+from episome.classifier import TRAINING
+from episome.params import Params
+from pipelines import paths
+
+
+def main(name: str) -> None:
+    """Write bundle/base, or bundle/<species>."""
+    chosen = params.read()
+    digest = _base(chosen) if name == "base" else _species(chosen, name)
+    print(f"{name}: bundle {digest[:12]}", file=sys.stderr)
+
+
+def _base(chosen: Params) -> str:
+    return export.write_base(
+        paths.base(),
+        paths.bundle("base"),
+        targets=chosen.lora.targets,
+        rank=chosen.export.bank_rank,
+        heads=Composition(k=chosen.head.composition_k, phased=chosen.head.phased_codons),
+        max_tokens=chosen.export.max_tokens,
+    )
+
+
+def _species(chosen: Params, name: str) -> str:
+    about = chosen.of(name)
+    table = paths.windows(name) / "rows.parquet"
+    subject = export.Subject(
+        species=name,
+        scientific_name=about.scientific_name,
+        taxon_id=about.taxon_id,
+        simulated=about.simulated,
+        adapter=paths.adapter(name),
+        rows=dataset.read(table),
+        evaluation=json.loads(paths.evaluation(name).read_text(encoding="utf-8")),
+        lineage=_lineage(chosen, name, table),
+    )
+    return export.write_species(
+        subject,
+        model_folder=paths.base(),
+        base=paths.bundle("base"),
+        folder=paths.bundle(name),
+        golden=chosen.export.golden,
+        tolerance=chosen.export.tolerance,
+    )
+
+
+def _lineage(chosen: Params, name: str, table: Path) -> Lineage:
+    about = chosen.of(name)
+    training = json.loads((paths.adapter(name) / TRAINING).read_text(encoding="utf-8"))
+    numbers = chosen.model_dump(mode="json", include={"seed", "lora", "head", "train", "tasks", "base", "windows"})
+    return Lineage(
+        donor=about.donor,
+        prior=about.prior,
+        release=about.release,
+        releases=tuple(training["releases"]),
+        data=hashlib.sha256(table.read_bytes()).hexdigest(),
+        params=export.params_digest(numbers | {"species": about.model_dump(mode="json")}),
+        seed=chosen.seed,
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
