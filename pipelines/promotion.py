@@ -1,0 +1,282 @@
+"""Which version answers: `promote` and `rollback` move a species' champion, `doctor` compares what records it.
+
+The order is: verify, judge, publish, write the ledger, move the shelf's pointer, move MLflow's aliases. The service
+reads the shelf alone, so a crash at any point leaves the old champion or the new one answering, whole; aliases follow.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from episome import bundle, shelf
+from episome.bundle import BundleError, Card
+from episome.params import Params
+from episome.shelf import Entry
+from episome.types import EpisomeError
+from pipelines import champions, ledger, lock, paths, tracking
+from pipelines.ledger import LEDGER, LedgerError, Move
+from pipelines.register import register
+from pipelines.tracking import Files, TrackingError, Version
+
+_LOCK = tracking.REGISTRY / ".promotion.lock"
+
+
+class PromotionRefusedError(EpisomeError):
+    """A version may not become champion; the message names every reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a promotion or a rollback did.
+
+    Attributes:
+        species: whose champion.
+        entry: the champion now.
+        before: the champion until then, or None.
+        changed: False where it was the champion already.
+        warnings: what did not work and does not matter to the service, in words.
+    """
+
+    species: str
+    entry: Entry
+    before: Entry | None
+    changed: bool
+    warnings: tuple[str, ...]
+
+
+def promote(
+    species: str, settings: Params, *, actor: str, reason: str, number: int | None = None, uncompared: bool = False
+) -> Outcome:
+    """Make a version of a species the champion.
+
+    Args:
+        species: short id.
+        settings: params.yaml.
+        actor: who asks, for the ledger.
+        reason: why, for the ledger.
+        number: version; None for the one the workspace's pipeline made.
+        uncompared: accept a gate report that did not compare with the present champion.
+
+    Raises:
+        PromotionRefusedError: the gate failed, is of another bundle, or compared with something else than the champion.
+        BundleError: a bundle does not verify.
+        EpisomeError: no such version, or MLflow cannot be reached.
+    """
+    settings.of(species)
+    place = champions.folder(settings)
+    with lock.hold(_LOCK), tempfile.TemporaryDirectory() as scratch:
+        version = _chosen(species, settings, number)
+        present = shelf.read(place).species.get(species)
+        if present is not None and present.bundle == version.bundle:
+            return Outcome(
+                species=species, entry=present, before=present, changed=False, warnings=_align(species, present)
+            )
+        files = tracking.download(version, Path(scratch))
+        card = _verified(version, files)
+        report = _judged(version, files.gate, present, uncompared=uncompared)
+        entry = Entry(
+            bundle=version.bundle,
+            base=card.base,
+            version=str(version.number),
+            git_commit=version.git_commit,
+            gate=version.gate,
+            data=card.lineage.data,
+        )
+        shelf.publish(place, files.base)
+        shelf.publish(place, files.bundle)
+        prior = str(report["prior"] or "none")
+        ledger.append(
+            LEDGER,
+            Move(
+                actor=actor, action="promote", species=species, before=present, after=entry, prior=prior, reason=reason
+            ),
+        )
+        shelf.point(place, species, entry)
+        return Outcome(species=species, entry=entry, before=present, changed=True, warnings=_align(species, entry))
+
+
+def rollback(species: str, settings: Params, *, actor: str, reason: str) -> Outcome:
+    """Return to the champion before the present one; needs the shelf and the ledger, not MLflow.
+
+    Raises:
+        EpisomeError: there is no champion, or none before it.
+        BundleError: the earlier bundle no longer verifies.
+    """
+    place = champions.folder(settings)
+    with lock.hold(_LOCK):
+        present = champions.of(species, settings)
+        earlier = ledger.up_to(ledger.history(ledger.read(LEDGER), species), present)[:-1]
+        if not earlier:
+            raise EpisomeError(
+                f"{species}: {LEDGER} knows no champion before version {present.version}; nothing to roll back to"
+            )
+        target = earlier[-1]
+        shelf.open_bundle(place, target.base)
+        shelf.open_bundle(place, target.bundle)
+        ledger.append(
+            LEDGER,
+            Move(
+                actor=actor,
+                action="rollback",
+                species=species,
+                before=present,
+                after=target,
+                prior="none",
+                reason=reason,
+            ),
+        )
+        shelf.point(place, species, target)
+        return Outcome(species=species, entry=target, before=present, changed=True, warnings=_align(species, target))
+
+
+def doctor(settings: Params, *, mend: bool = False) -> tuple[str, ...]:
+    """Where registry, ledger and shelf disagree, in words; `mend` first sets the aliases from the shelf.
+
+    Raises:
+        BundleError: the shelf's pointer file cannot be read.
+    """
+    place = champions.folder(settings)
+    present = shelf.read(place).species
+    found = [*_ledger_differences(present)]
+    for species in sorted({*settings.species, *present}):
+        entry = present.get(species)
+        if entry is not None:
+            found += _broken(place, species, entry)
+            if mend:
+                found += _align(species, entry)
+        found += _alias_differences(species, entry)
+    if len(bases := {entry.base for entry in present.values()}) > 1:
+        found.append(
+            f"shelf: champions need {len(bases)} different bases ({', '.join(sorted(base[:12] for base in bases))}); "
+            "one service holds one base: promote the species that are behind"
+        )
+    return tuple(dict.fromkeys(found))
+
+
+def _chosen(species: str, settings: Params, number: int | None) -> Version:
+    """The version asked for; else the workspace's (registered here if DVC's cache skipped that); else the newest."""
+    if number is None and paths.bundle(species).is_dir():
+        return register(species, settings)
+    known = tracking.versions(species)
+    for version in known:
+        if number in (None, version.number):
+            return version
+    listed = ", ".join(str(version.number) for version in known) or "none"
+    wanted = "a version" if number is None else f"version {number}"
+    raise EpisomeError(
+        f"{species}: {wanted} is not registered; there are: {listed}. `dvc repro register@{species}` makes one"
+    )
+
+
+def _verified(version: Version, files: Files) -> Card:
+    """Both downloaded bundles are whole, are the registered ones and belong together."""
+    bundle.verify(files.bundle)
+    bundle.verify(files.base)
+    card = bundle.read_species_card(files.bundle)
+    name = f"{version.species} version {version.number}"
+    if (digest := bundle.digest(files.bundle)) != version.bundle or card.species != version.species:
+        raise BundleError(
+            f"{name}: MLflow holds the bundle {digest} of {card.species}, the version names {version.bundle}"
+        )
+    if (base := bundle.digest(files.base)) != card.base:
+        raise BundleError(f"{name}: needs the base {card.base}; MLflow holds {base} beside it")
+    return card
+
+
+def _judged(version: Version, path: Path, present: Entry | None, *, uncompared: bool) -> Mapping[str, Any]:
+    """The gate report of a version that may be promoted.
+
+    Raises:
+        PromotionRefusedError: with every reason.
+    """
+    raw = path.read_bytes()
+    report: Mapping[str, Any] = json.loads(raw)
+    reasons = [*_reasons(version, hashlib.sha256(raw).hexdigest(), report)]
+    if present is not None and not uncompared:
+        wanted = champions.prior_name(version.species, present.bundle)
+        if report["prior"] not in (wanted, present.bundle):
+            reasons.append(
+                f"the gate compared it with {report['prior'] or 'none'}, the champion is {wanted}; "
+                f"`episome retrain {version.species}` compares, `--uncompared` goes without"
+            )
+    if reasons:
+        raise PromotionRefusedError(
+            f"{version.species} version {version.number} (bundle {version.bundle[:12]}) is not promoted:\n"
+            + "\n".join(f"  - {reason}" for reason in reasons)
+        )
+    return report
+
+
+def _reasons(version: Version, digest: str, report: Mapping[str, Any]) -> Iterator[str]:
+    if digest != version.gate:
+        yield f"its gate report was changed: sha256 {digest[:12]}, registered {version.gate[:12]}"
+    if report["bundle"] != version.bundle:
+        yield f"its gate report is of bundle {str(report['bundle'])[:12]}; run `dvc repro register@{version.species}`"
+    failed = [check for check in report["checks"] if not check["passed"]]
+    for check in failed:
+        yield f"{check['name']}: {check['message']}"
+    if not failed and not (report["passed"] and report["checks"]):
+        yield "its gate report has no passing verdict"
+
+
+def _align(species: str, entry: Entry) -> tuple[str, ...]:
+    """Set MLflow's aliases from the shelf and the ledger; what fails is told, as the service does not depend on it."""
+    earlier = ledger.up_to(ledger.history(ledger.read(LEDGER), species), entry)[:-1]
+    try:
+        held = {version.number: version.bundle for version in tracking.versions(species)}
+        if held.get(int(entry.version)) != entry.bundle:
+            return (
+                f"{species}: the registry has no version {entry.version} of bundle {entry.bundle[:12]}; "
+                "its aliases were not moved",
+            )
+        tracking.set_alias(species, "champion", int(entry.version))
+        before = int(earlier[-1].version) if earlier else None
+        tracking.set_alias(species, "previous", before if before in held else None)
+    except TrackingError as error:
+        return (
+            f"{species}: the shelf answers with version {entry.version}, but the registry's aliases could not be moved "
+            f"({error}); run `episome doctor --mend` when it is back",
+        )
+    return ()
+
+
+def _alias_differences(species: str, entry: Entry | None) -> Iterator[str]:
+    try:
+        named = tracking.champion(species)
+    except TrackingError as error:
+        yield f"registry: cannot be asked ({error})"
+        return
+    on_shelf = f"version {entry.version}, bundle {entry.bundle[:12]}" if entry else "no champion"
+    in_registry = f"version {named.number}, bundle {named.bundle[:12]}" if named else "no version"
+    if (entry.bundle if entry else None) != (named.bundle if named else None):
+        yield (
+            f"{species}: the shelf has {on_shelf}; the alias champion names {in_registry} "
+            "(`episome doctor --mend` follows the shelf)"
+        )
+
+
+def _ledger_differences(present: Mapping[str, Entry]) -> Iterator[str]:
+    try:
+        lines = ledger.read(LEDGER)
+    except LedgerError as error:
+        yield f"ledger: {error}"
+        return
+    for species in sorted({*present, *(line.species for line in lines)}):
+        last = ledger.history(lines, species)[-1:]
+        entry = present.get(species)
+        if last != ((entry,) if entry else ()):
+            written = f"version {last[0].version}, bundle {last[0].bundle[:12]}" if last else "nothing"
+            answers = f"version {entry.version}, bundle {entry.bundle[:12]}" if entry else "nothing"
+            yield f"{species}: the ledger's last move is to {written}; the shelf answers with {answers}"
+
+
+def _broken(place: Path, species: str, entry: Entry) -> Iterator[str]:
+    for digest in (entry.base, entry.bundle):
+        try:
+            shelf.open_bundle(place, digest)
+        except BundleError as error:
+            yield f"{species}: {error}"

@@ -1,0 +1,55 @@
+"""Stage: the bundle of one species becomes a registered version. Moves no alias.
+
+Registration is a side effect, which a restored DVC cache skips; `episome promote` therefore registers what is missing.
+"""
+
+import json
+import sys
+
+from episome import bundle, params
+from pipelines import paths, tracking
+
+
+def register(species: str, settings: params.Params) -> tracking.Version:
+    """Register the workspace's bundle of a species, or find the version it already has."""
+    numbers = {
+        "seed": settings.seed,
+        "species": settings.of(species).model_dump(mode="json"),
+        "train": settings.train_of(species).model_dump(mode="json"),
+        "lora": settings.lora.model_dump(mode="json"),
+        "head": settings.head.model_dump(mode="json"),
+        "base": settings.base.model_dump(mode="json"),
+    }
+    return tracking.register(species, files(species), numbers, settings.registry.experiment)
+
+
+def files(species: str) -> tracking.Files:
+    """What the pipeline left in the workspace for a species."""
+    return tracking.Files(
+        bundle=paths.bundle(species),
+        base=paths.bundle("base"),
+        gate=paths.gate(species),
+        evaluation=paths.evaluation(species),
+        training=paths.adapter(species) / "training.json",
+    )
+
+
+def main(species: str) -> None:
+    """Register and write down which version the workspace is."""
+    version = register(species, params.read())
+    report = {
+        "species": species,
+        "model": tracking.model_name(species),
+        "version": version.number,
+        "bundle": version.bundle,
+        "base": bundle.digest(paths.bundle("base")),
+        "gate": version.gate,
+    }
+    path = paths.registration(species)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    print(f"{species}: {report['model']} version {version.number}, bundle {version.bundle[:12]}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,172 @@
+"""A guarded retrain: champion → ``prior/``, rows → ``releases/``, two lines of params.yaml, `dvc repro`, the verdict.
+
+Everything a retrain is a function of is a tracked input; nothing is promoted here.
+"""
+
+import ctypes
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from episome import bundle, shelf
+from episome.params import Params
+from episome.types import EpisomeError
+from pipelines import champions, lock, paths, releases
+
+PARAMS = Path("params.yaml")
+_LOCK = Path("registry/.retrain.lock")
+_STDERR = 2
+_SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrained:
+    """What a retrain came to.
+
+    Attributes:
+        species: short id.
+        prior: name under ``prior/`` of the champion it was held to.
+        release: name under ``releases/`` of the added rows, with those the champion had.
+        report: the gate report.
+    """
+
+    species: str
+    prior: str
+    release: str
+    report: Mapping[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        """Whether `promote` will take it."""
+        return bool(self.report["passed"])
+
+    def words(self) -> list[str]:
+        """The gate report, a line a check."""
+        return [
+            f"{'passed' if check['passed'] else 'FAILED'}  {check['name']}: {check['message']}"
+            for check in self.report["checks"]
+        ]
+
+
+def retrain(species: str, data: Path, settings: Params, *, task: str | None = None) -> Retrained:
+    """Train a challenger on the champion's data and the rows in `data`, held to the champion.
+
+    Args:
+        species: short id; it needs a champion.
+        data: CSV file with columns ``sequence,label,task`` and perhaps ``group,split``.
+        settings: params.yaml as it is now.
+        task: task of every row where the file has no such column.
+
+    Raises:
+        EpisomeError: no champion, a wrong row (named), or the pipeline stopped; params.yaml is then as it was.
+        BundleError: the champion on the shelf does not verify.
+    """
+    rows = releases.read(data, settings.tasks_of(species), ambiguous=settings.windows.ambiguous, task=task)
+    with lock.hold(_LOCK):
+        champion = shelf.open_bundle(champions.folder(settings), champions.of(species, settings).bundle)
+        release = releases.write(species, rows, bundle.read_species_card(champion).lineage.release)
+        prior = _keep(species, champion)
+        _track([paths.prior(prior), paths.release(release)])
+        with _species_edited(species, {"prior": prior, "release": release}):
+            _dvc("repro", f"register@{species}")
+    report = json.loads(paths.gate(species).read_bytes())
+    return Retrained(species=species, prior=prior, release=release, report=report)
+
+
+def _keep(species: str, champion: Path) -> str:
+    """Copy a champion bundle to ``prior/``, whole or not at all; what is there already must be the same."""
+    digest = bundle.digest(champion)
+    name = champions.prior_name(species, digest)
+    folder = paths.prior(name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as scratch:
+        fresh = Path(scratch) / name
+        shutil.copytree(champion, fresh, copy_function=shutil.copyfile)
+        if not folder.exists():
+            fresh.rename(folder)
+    bundle.verify(folder)
+    if (found := bundle.digest(folder)) != digest:
+        raise EpisomeError(f"{folder}: holds the bundle {found}, the champion is {digest}; remove that folder")
+    return name
+
+
+def _track(folders: Sequence[Path]) -> None:
+    """Put folders under DVC that are not yet; their names hold their content, so once is enough."""
+    fresh = [str(folder) for folder in folders if not folder.with_name(f"{folder.name}.dvc").exists()]
+    if fresh:
+        _dvc("add", "--quiet", *fresh)
+
+
+@contextmanager
+def _species_edited(species: str, values: Mapping[str, str]) -> Iterator[None]:
+    """Set values of one species in params.yaml, comments and layout kept; undone when what follows fails."""
+    before = PARAMS.read_bytes()
+    after = edited(before, species, values)
+    _replace(PARAMS, after)
+    try:
+        yield
+    except BaseException:
+        if PARAMS.read_bytes() == after:  # else someone edited it meanwhile: theirs to keep
+            _replace(PARAMS, before)
+        raise
+
+
+def edited(text: bytes, species: str, values: Mapping[str, str]) -> bytes:
+    """params.yaml with some values of one species replaced and every other byte kept."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 1 << 16
+    tree = yaml.load(text)
+    tree["species"][species].update(values)
+    out = io.BytesIO()
+    yaml.dump(tree, out)
+    return out.getvalue()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_bytes(content)
+    fresh.replace(path)
+
+
+def _dvc(*words: str) -> None:
+    """Run dvc with its output on stderr; it ends with this process, however that ends.
+
+    Raises:
+        EpisomeError: dvc failed.
+    """
+    bin_folder = Path(sys.executable).parent  # stages say `python`, which must be this one
+    environment = os.environ | {
+        "DVC_NO_ANALYTICS": "1",
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+    command = [sys.executable, "-m", "dvc", *words]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=_STDERR, env=environment, preexec_fn=_die_with_parent
+    ) as process:
+        try:
+            code = process.wait()
+        except BaseException:
+            process.terminate()
+            raise
+    if code != 0:
+        raise EpisomeError(
+            f"`dvc {' '.join(words)}` stopped with exit status {code}; what it said is above. params.yaml is as it was"
+        )
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGTERM)

@@ -1,0 +1,378 @@
+"""All of MLflow: registered models `episome-<species>`, one version per bundle, aliases `champion` and `previous`.
+
+sqlite under ``registry/`` unless ``MLFLOW_TRACKING_URI`` names another store. A version exists only after its files
+were uploaded, fetched back and found equal: MLflow itself calls a half-uploaded model READY.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import distribution, packages_distributions
+from pathlib import Path
+from typing import Any
+
+# MLflow reads these while it is imported: no telemetry, no progress bars, no run links on stdout.
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["DO_NOT_TRACK"] = "true"
+os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default waits for minutes when a server is gone
+
+import mlflow.pyfunc
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import Metric, Param
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.types import ColSpec, Schema
+
+import episome
+from episome import bundle
+from episome.types import EpisomeError
+from pipelines import commit, lock, measurements
+
+REGISTRY = Path("registry")
+_SQLITE = "sqlite:///"
+_CHUNK = 500  # metrics a call; MLflow refuses more than 1,000
+
+
+class TrackingError(EpisomeError):
+    """MLflow cannot be reached, refused, or does not hold what it should."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """What one version is made of.
+
+    Attributes:
+        bundle: folder of the species bundle.
+        base: folder of the base bundle it needs.
+        gate: gate report (JSON) of this bundle.
+        evaluation: test metrics (JSON).
+        training: steps and epochs of the training run (JSON).
+    """
+
+    bundle: Path
+    base: Path
+    gate: Path
+    evaluation: Path
+    training: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One registered version.
+
+    Attributes:
+        species: short id.
+        number: version number in MLflow.
+        bundle: digest of its bundle.
+        gate: sha256 of the newest gate report of this bundle.
+        git_commit: of the project when it was registered, or ``none``.
+        dirty: whether tracked files differed from that commit (``yes``, ``no`` or ``unknown``).
+        run_id: MLflow run that holds its files.
+    """
+
+    species: str
+    number: int
+    bundle: str
+    gate: str
+    git_commit: str
+    dirty: str
+    run_id: str
+
+
+def model_name(species: str) -> str:
+    """Name of the registered model."""
+    return f"episome-{species}"
+
+
+def register(species: str, files: Files, numbers: Mapping[str, Any], experiment: str) -> Version:
+    """The version of a bundle: made when there is none yet; its gate report is renewed when it changed.
+
+    Args:
+        species: short id.
+        files: what it is made of; both bundles are verified first.
+        numbers: nested parameters to log; keys are joined by dots.
+        experiment: MLflow experiment of the run.
+
+    Raises:
+        BundleError: a bundle does not verify.
+        TrackingError: MLflow failed, or what it stored differs from what was sent.
+    """
+    bundle.verify(files.bundle)
+    bundle.verify(files.base)
+    digest = bundle.digest(files.bundle)
+    with _errors_named(), lock.hold(REGISTRY / ".register.lock"):
+        client = _client()
+        known = _find(client, species, digest)
+        if known is None:
+            return _create(client, species, files, numbers, experiment)
+        if known.gate != _sha256(files.gate):
+            _log_gate(client, known.run_id, files.gate)
+            client.set_model_version_tag(model_name(species), str(known.number), "gate", _sha256(files.gate))
+        return _version(client.get_model_version(model_name(species), str(known.number)))
+
+
+def versions(species: str) -> tuple[Version, ...]:
+    """All versions of a species, newest first; none where nothing was registered."""
+    with _errors_named():
+        return tuple(_version(found) for found in _search(_client(), species))
+
+
+def by_alias(species: str, alias: str) -> Version | None:
+    """The version an alias names, or None.
+
+    Raises:
+        TrackingError: MLflow cannot be asked.
+    """
+    with _errors_named():
+        client = _client()
+        names = [
+            found
+            for found in client.search_registered_models(f"name = '{model_name(species)}'")
+            if alias in found.aliases
+        ]
+        return _version(client.get_model_version_by_alias(names[0].name, alias)) if names else None
+
+
+def champion(species: str) -> Version | None:
+    """The version with the alias `champion`, or None."""
+    return by_alias(species, "champion")
+
+
+def set_alias(species: str, alias: str, number: int | None) -> None:
+    """Point an alias at a version; None takes the alias away."""
+    with _errors_named():
+        if number is None:
+            _client().delete_registered_model_alias(model_name(species), alias)
+        else:
+            _client().set_registered_model_alias(model_name(species), alias, str(number))
+
+
+def download(version: Version, folder: Path) -> Files:
+    """Fetch a version's files into `folder`, which must be empty.
+
+    Raises:
+        TrackingError: a file is missing; the bundles are for the caller to verify.
+    """
+    with _errors_named():
+        uri = _uri()
+        for part in ("model", "reports"):
+            download_artifacts(run_id=version.run_id, artifact_path=part, dst_path=str(folder), tracking_uri=uri)
+    inside = folder / "model" / "artifacts"
+    return Files(
+        bundle=inside / version.species,
+        base=inside / "base",
+        gate=folder / "reports" / f"gate-{version.gate}.json",
+        evaluation=folder / "reports" / "evaluation.json",
+        training=folder / "reports" / "training.json",
+    )
+
+
+def pyfunc_uri(version: Version) -> str:
+    """What `mlflow.pyfunc.load_model` wants."""
+    return f"models:/{model_name(version.species)}/{version.number}"
+
+
+def _client() -> MlflowClient:
+    return MlflowClient(tracking_uri=_uri())
+
+
+def _uri() -> str:
+    """Where MLflow keeps its tables; an sqlite file is made here, whole or not at all.
+
+    Several processes that open a fresh sqlite file at once break it for good: each would create the tables.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{REGISTRY / 'mlflow.db'}"
+    if not uri.startswith(_SQLITE):
+        return uri
+    path = Path(uri.removeprefix(_SQLITE)).absolute()
+    with lock.hold(path.parent / ".lock"):
+        if not path.exists():
+            with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
+                fresh = Path(folder) / path.name
+                store = SqlAlchemyStore(f"{_SQLITE}{fresh}", str(path.parent / "artifacts"))
+                store.engine.dispose()
+                fresh.rename(path)
+    return f"{_SQLITE}{path}"
+
+
+def _experiment(client: MlflowClient, name: str) -> str:
+    """Id of the experiment; beside an sqlite file artifacts lie in ``artifacts/``, else where the server puts them."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    uri = client.tracking_uri
+    location = str(Path(uri.removeprefix(_SQLITE)).parent / "artifacts") if uri.startswith(_SQLITE) else None
+    return str(client.create_experiment(name, artifact_location=location))
+
+
+def _create(client: MlflowClient, species: str, files: Files, numbers: Mapping[str, Any], experiment: str) -> Version:
+    """Log, upload, fetch back, compare, and only then make the version."""
+    digest, git_commit, dirty = bundle.digest(files.bundle), *commit.state()
+    run_id = client.create_run(
+        _experiment(client, experiment),
+        run_name=f"{species}-{digest[:12]}",
+        tags={"species": species, "bundle": digest},
+    ).info.run_id
+    try:
+        _log_numbers(client, run_id, files, numbers)
+        _log_gate(client, run_id, files.gate)
+        for path, name in ((files.evaluation, "evaluation.json"), (files.training, "training.json")):
+            client.log_text(run_id, path.read_text(encoding="utf-8"), f"reports/{name}")
+        _upload_model(client, run_id, species, files)
+    except BaseException:
+        client.set_terminated(run_id, "FAILED")
+        raise
+    client.set_terminated(run_id)
+    if not client.search_registered_models(f"name = '{model_name(species)}'"):
+        client.create_registered_model(
+            model_name(species), description=f"LoRA adapter, heads and calibration of {species}; one version per bundle"
+        )
+    tags = {
+        "bundle": digest,
+        "base": bundle.digest(files.base),
+        "gate": _sha256(files.gate),
+        "git_commit": git_commit,
+        "dirty": dirty,
+    }
+    return _version(
+        client.create_model_version(model_name(species), source=f"runs:/{run_id}/model", run_id=run_id, tags=tags)
+    )
+
+
+def _upload_model(client: MlflowClient, run_id: str, species: str, files: Files) -> None:
+    """Save the pyfunc model, send it and fetch it back.
+
+    Raises:
+        TrackingError: a file came back different or not at all.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        sent, back = Path(scratch) / "model", Path(scratch) / "back"
+        back.mkdir()
+        _save_model(sent, species, files)
+        client.log_artifacts(run_id, str(sent), "model")
+        download_artifacts(run_id=run_id, artifact_path="model", dst_path=str(back), tracking_uri=client.tracking_uri)
+        wanted, found = _hashes(sent), _hashes(back / "model")
+        if wrong := sorted(name for name in wanted if found.get(name) != wanted[name]):
+            raise TrackingError(
+                f"{species}: MLflow stored {', '.join(wrong)} incomplete or changed; no version was made, run it again"
+            )
+
+
+def _save_model(folder: Path, species: str, files: Files) -> None:
+    card = bundle.read_species_card(files.bundle)
+    with tempfile.TemporaryDirectory() as scratch:
+        named = {
+            "bundle": Path(scratch) / species,
+            "base": Path(scratch) / "base",
+        }  # MLflow keeps the last part of the path
+        for key, source in (("bundle", files.bundle), ("base", files.base)):
+            shutil.copytree(source, named[key])
+        with warnings.catch_warnings():
+            for hint in (".*type hints.*", ".*input example was not provided.*"):
+                warnings.filterwarnings("ignore", hint, UserWarning)
+            mlflow.pyfunc.save_model(
+                path=str(folder),
+                python_model=str(Path(__file__).with_name("answer.py")),
+                artifacts={key: str(path) for key, path in named.items()},
+                code_paths=[str(Path(episome.__file__).parent)],
+                pip_requirements=_requirements(),
+                signature=ModelSignature(
+                    inputs=Schema([ColSpec("string", "sequence")]),
+                    outputs=Schema([ColSpec("double", task.name) for task in card.tasks]),
+                ),
+                metadata={"species": species, "simulated": card.simulated},
+            )
+
+
+def _requirements() -> list[str]:
+    """What answering needs, at the versions of this environment."""
+    names = ["dnaio", "mlflow", "numpy", "pandas", "pydantic", "pyyaml", "safetensors", "tokenizers"]
+    runtimes = [name for name in packages_distributions()["onnxruntime"] if name.startswith("onnxruntime")]
+    return [f"{name}=={distribution(name).version}" for name in sorted({*names, *runtimes})]
+
+
+def _log_numbers(client: MlflowClient, run_id: str, files: Files, numbers: Mapping[str, Any]) -> None:
+    """Parameters, the training curve, test metrics and the gate's measurements."""
+    params = [Param(key, str(value)[:6000]) for key, value in measurements.flat(numbers)]
+    for start in range(0, len(params), 100):
+        client.log_batch(run_id, params=params[start : start + 100])
+    now = int(time.time() * 1000)
+    metrics = [
+        Metric(key, value, now, step)
+        for key, value, step in measurements.of(files.training, files.evaluation, files.gate)
+    ]
+    for start in range(0, len(metrics), _CHUNK):
+        client.log_batch(run_id, metrics=metrics[start : start + _CHUNK])
+
+
+def _log_gate(client: MlflowClient, run_id: str, report: Path) -> None:
+    client.log_text(run_id, report.read_text(encoding="utf-8"), f"reports/gate-{_sha256(report)}.json")
+
+
+def _find(client: MlflowClient, species: str, digest: str) -> Version | None:
+    return next((found for found in map(_version, _search(client, species)) if found.bundle == digest), None)
+
+
+def _search(client: MlflowClient, species: str) -> Iterator[ModelVersion]:
+    """All versions, newest first, page by page."""
+    token: str | None = None
+    while True:
+        page = client.search_model_versions(
+            f"name = '{model_name(species)}'", order_by=["version_number DESC"], page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _version(found: ModelVersion) -> Version:
+    missing = [tag for tag in ("bundle", "gate", "git_commit", "dirty") if tag not in found.tags]
+    if missing:
+        raise TrackingError(
+            f"{found.name} version {found.version} has no tag {', '.join(missing)}; "
+            "it was not registered by Episome: delete it"
+        )
+    return Version(
+        species=found.name.removeprefix("episome-"),
+        number=int(found.version),
+        bundle=found.tags["bundle"],
+        gate=found.tags["gate"],
+        git_commit=found.tags["git_commit"],
+        dirty=found.tags["dirty"],
+        run_id=str(found.run_id),
+    )
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _errors_named() -> Iterator[None]:
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", "(?s).*noload.*", DeprecationWarning
+            )  # MLflow's own mapping, under SQLAlchemy 2.1
+            yield
+    except MlflowException as error:
+        where = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{REGISTRY / 'mlflow.db'}"
+        raise TrackingError(f"MLflow at {where}: {error}") from error
