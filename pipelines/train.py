@@ -74,6 +74,7 @@ def _retrain(chosen: Params, species: str, subject: Classifier, rows: pd.DataFra
     if learn.empty:
         raise EpisomeError(f"{species}: no training row beyond the champion's releases {sorted(known)}; nothing to learn")
     fitting, judging = subject.examples(learn), subject.examples(rows[rows["split"] == "val"])
+    train.condition(subject, fitting)
     held = train.anchor(subject, ewc.load(prior / "fisher.safetensors"))
     events = train.fit(subject, fitting, judging, numbers, seed=chosen.seed, anchor=held)
     record = _watch(species, events)

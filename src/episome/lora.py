@@ -104,6 +104,7 @@ def load(encoder: Encoder, folder: Path) -> PeftModel:
     if not (folder / WEIGHTS).is_file():
         raise EpisomeError(f"{folder}: no {WEIGHTS}; run `dvc repro` for this species first")
     config = LoraConfig.from_pretrained(str(folder))
+    config.inference_mode = False  # peft saves adapters as frozen; a retrain and the Fisher need their gradients
     model = get_peft_model(encoder, config)
     load_factors(model, folder / WEIGHTS)
     return model

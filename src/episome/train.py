@@ -25,7 +25,7 @@ from episome.params import Train
 from episome.pretrain import cosine
 from episome.types import EpisomeError
 
-__all__ = ["Classifier", "Epoch", "Step", "fisher", "fit", "fit_composition", "load_classifier", "predict", "stack"]
+__all__ = ["Classifier", "Epoch", "Step", "anchor", "condition", "fisher", "fit", "fit_composition", "load_classifier", "predict", "stack"]
 
 _FOLDS = 5
 _FISHER_TOKENS = 2048
@@ -138,6 +138,16 @@ def fit(  # noqa: PLR0913 -- what is trained, on what, by which numbers, held to
             break
     classifier.load_state_dict(best_state, strict=False)
     classifier.eval()
+
+
+def condition(classifier: Classifier, examples: Examples) -> None:
+    """Train composition weights in units of each feature's spread over `examples`; no answer changes."""
+    spread = torch.from_numpy(examples.composition.std(axis=0))
+    scale = torch.where(spread > 0, spread, torch.ones_like(spread))
+    head = classifier.head
+    with torch.no_grad():
+        head.composition *= scale / head.scale
+        head.scale.copy_(scale)
 
 
 def stack(classifier: Classifier, val: Examples) -> None:
