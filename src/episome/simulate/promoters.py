@@ -7,7 +7,7 @@ import numpy as np
 from episome.simulate.sites import NO_SLOT, Genes, Ints, Mask, Sites, anchors
 from episome.simulate.traits import Traits, draw
 
-ISLAND_BEFORE, ISLAND_AFTER = 300, 200  # bases of a CpG island on either side of the transcription start
+ISLAND_BEFORE, ISLAND_AFTER = 230, 130  # bases of a CpG island on either side of the transcription start
 
 
 def hang(sites: Sites, traits: Traits, motif: int, at: Ints, rng: np.random.Generator) -> Sites:
