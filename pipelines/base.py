@@ -1,13 +1,16 @@
-"""Stage `base`: the one base model. mini: a BPE and a masked LM trained on the corpus; dnabert2: the published weights."""
+"""Stage `base`: the one base model. mini: BPE and masked LM trained on the corpus; dnabert2: the published weights."""
 
 import json
 import shutil
+import sys
 
 import torch
+from rich.console import Console
 from rich.progress import track
 
 from episome import model, params, pretrain, tokenizer
 from episome.params import Params
+from episome.types import EpisomeError
 from pipelines import paths
 
 
@@ -30,12 +33,12 @@ def _pretrain(chosen: Params) -> None:
     bpe = tokenizer.train(sequences, chosen.base.mini.vocab_size)
     shape = chosen.base.mini.model_dump() | {"vocab_size": bpe.vocab_size, "hidden_dropout_prob": 0.0}
     base = model.fresh(model.Config(**shape), chosen.seed)
-    numbers = chosen.base.pretrain.model_dump(exclude={"max_sequences"})
-    steps = pretrain.fit(base, bpe, sequences, seed=chosen.seed, **numbers)
+    steps = pretrain.fit(base, bpe, sequences, chosen.base.pretrain, seed=chosen.seed)
     first = next(steps)
-    losses = [first.loss]
-    for step in track(steps, "masked LM", total=first.total - 1, disable=None):
-        losses.append(step.loss)
+    rest = track(
+        steps, "masked LM", total=first.total - 1, disable=not sys.stderr.isatty(), console=Console(stderr=True)
+    )
+    losses = [first.loss, *(step.loss for step in rest)]
     folder = paths.base()
     model.save(base, folder)
     bpe.save(folder / "tokenizer.json")
@@ -56,4 +59,7 @@ def _published(chosen: Params) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EpisomeError as error:
+        sys.exit(f"base: {error}")

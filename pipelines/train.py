@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from rich.progress import Progress
@@ -72,7 +71,9 @@ def _retrain(chosen: Params, species: str, subject: Classifier, rows: pd.DataFra
     known = _start_from(subject, prior, species)
     learn = rows[(rows["split"] == "train") & ~rows["release"].isin(known)]
     if learn.empty:
-        raise EpisomeError(f"{species}: no training row beyond the champion's releases {sorted(known)}; nothing to learn")
+        raise EpisomeError(
+            f"{species}: no training row beyond the champion's releases {sorted(known)}; nothing to learn"
+        )
     fitting, judging = subject.examples(learn), subject.examples(rows[rows["split"] == "val"])
     train.condition(subject, fitting)
     held = train.anchor(subject, ewc.load(prior / "fisher.safetensors"))
@@ -112,15 +113,15 @@ def _watch(species: str, events: Iterator[train.Step | train.Epoch]) -> dict[str
                 steps.append({"step": event.number, "loss": round(event.loss, 6), "penalty": round(event.penalty, 6)})
             else:
                 scores = {task: round(value, 6) for task, value in event.auroc.items()}
-                epochs.append({"epoch": event.number, "loss": round(event.loss, 6), "auroc": scores, "best": event.best})
+                epochs.append(
+                    {"epoch": event.number, "loss": round(event.loss, 6), "auroc": scores, "best": event.best}
+                )
                 shown = ", ".join(f"{task} {value:.3f}" for task, value in scores.items())
                 print(f"{species} epoch {event.number}: loss {event.loss:.4f}, validation AUROC {shown}", flush=True)
     return {"steps": steps, "epochs": epochs}
 
 
-def _write(
-    chosen: Params, species: str, subject: Classifier, state: ewc.Fisher, record: dict[str, object]
-) -> None:
+def _write(chosen: Params, species: str, subject: Classifier, state: ewc.Fisher, record: dict[str, object]) -> None:
     about = {"species": species, "donor": chosen.of(species).donor, "prior": chosen.of(species).prior}
     folder = paths.adapter(species)
     classifier.save(subject, folder, about | {"release": chosen.of(species).release, "seed": chosen.seed} | record)
@@ -128,4 +129,7 @@ def _write(
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except EpisomeError as error:
+        sys.exit(f"train: {error}")

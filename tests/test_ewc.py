@@ -107,7 +107,9 @@ def test_an_unlabelled_task_adds_nothing() -> None:
     layer, x, mask, read = example(4)
     masked = (s._replace(labelled=s.labelled & torch.tensor([True, False])) for s in scored(layer, x, mask, read, 6))
     got = ewc.fisher([layer.adapted()], masked)
-    torch.testing.assert_close(got.rows["layer"].double(), brute_force(layer, x, mask, read[:1]).sum(1), rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        got.rows["layer"].double(), brute_force(layer, x, mask, read[:1]).sum(1), rtol=1e-5, atol=0
+    )
     assert float(got.head_bias[1]) == 0.0
 
 

@@ -100,7 +100,7 @@ def test_missing_files_and_config_keys_are_named(tmp_path: Path) -> None:
     with pytest.raises(EpisomeError, match="missing hidden_size"):
         model.load(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(asdict(SMALL)))
-    with pytest.raises(EpisomeError, match="neither model.safetensors nor pytorch_model.bin"):
+    with pytest.raises(EpisomeError, match=r"neither model\.safetensors nor pytorch_model\.bin"):
         model.load(tmp_path)
 
 

@@ -1,5 +1,6 @@
-"""Masked-language-model pre-training of a small base (Devlin et al. 2019: of the chosen tokens 80 % are masked,
-10 % replaced by a random token, 10 % kept).
+"""Masked-language-model pre-training of a small base.
+
+Devlin et al. 2019: of the chosen tokens 80 % are masked, 10 % replaced by a random token, 10 % kept.
 """
 
 import math
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from episome.batches import batches
 from episome.model import MaskedLM
+from episome.params import Pretrain
 from episome.tokenizer import Tokenizer
 
 
@@ -26,30 +28,20 @@ class Step:
     learning_rate: float
 
 
-def fit(  # noqa: PLR0913 -- each number is one of params.yaml
-    model: MaskedLM,
-    tokenizer: Tokenizer,
-    sequences: Sequence[str],
-    *,
-    epochs: int,
-    tokens_per_step: int,
-    learning_rate: float,
-    mask_share: float,
-    weight_decay: float,
-    warmup_share: float,
-    seed: int,
+def fit(
+    model: MaskedLM, tokenizer: Tokenizer, sequences: Sequence[str], numbers: Pretrain, *, seed: int
 ) -> Iterator[Step]:
     """Train `model` in place on unlabelled sequences and yield each step; equal on one machine for equal arguments."""
     encodings = tokenizer.encode_many(sequences)
     lengths = [len(encoding.ids) for encoding in encodings]
     rng = np.random.default_rng(seed)
-    plan = [batch for _ in range(epochs) for batch in batches(lengths, tokens_per_step, rng)]
-    optimiser = torch.optim.AdamW(_groups(model, weight_decay), lr=learning_rate, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, cosine(len(plan), warmup_share))
+    plan = [batch for _ in range(numbers.epochs) for batch in batches(lengths, numbers.tokens_per_step, rng)]
+    optimiser = torch.optim.AdamW(_groups(model, numbers.weight_decay), lr=numbers.learning_rate, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, cosine(len(plan), numbers.warmup_share))
     model.train()
     for number, batch in enumerate(plan):
         ids, mask = tokenizer.pad([encodings[k] for k in batch])
-        corrupted, chosen = _corrupt(ids, mask, tokenizer, mask_share, rng)
+        corrupted, chosen = _corrupt(ids, mask, tokenizer, numbers.mask_share, rng)
         loss = _loss(model, ids, mask, corrupted, chosen)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -114,4 +106,3 @@ def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-

@@ -25,7 +25,19 @@ from episome.params import Train
 from episome.pretrain import cosine
 from episome.types import EpisomeError
 
-__all__ = ["Classifier", "Epoch", "Step", "anchor", "condition", "fisher", "fit", "fit_composition", "load_classifier", "predict", "stack"]
+__all__ = [
+    "Classifier",
+    "Epoch",
+    "Step",
+    "anchor",
+    "condition",
+    "fisher",
+    "fit",
+    "fit_composition",
+    "load_classifier",
+    "predict",
+    "stack",
+]
 
 _FOLDS = 5
 _FISHER_TOKENS = 2048
@@ -89,7 +101,7 @@ def fit_composition(
     return correction
 
 
-def fit(  # noqa: PLR0913 -- what is trained, on what, by which numbers, held to what
+def fit(
     classifier: Classifier,
     train: Examples,
     val: Examples,
