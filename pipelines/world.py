@@ -23,13 +23,20 @@ def run(name: str) -> None:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(f"world {name}", total=simulate.steps(chosen.species))
-        for genome in simulate.world(genes=chosen.genes, seed=known.seed, species=chosen.species,
-                                     motif_divergence=chosen.motif_divergence,
-                                     advance=lambda: progress.advance(bar)):
+        for genome in simulate.world(
+            genes=chosen.genes,
+            seed=known.seed,
+            species=chosen.species,
+            motif_divergence=chosen.motif_divergence,
+            advance=lambda: progress.advance(bar),
+        ):
             simulate.write(genome, paths.world(name) / genome.species)
             bases = sum(map(len, genome.contigs.values()))
-            print(f"{genome.species}: {len(genome.genes)} genes, {len(genome.contigs)} contigs, "
-                  f"{bases / 1e6:.2f} Mb (simulated)", flush=True)
+            print(
+                f"{genome.species}: {len(genome.genes)} genes, {len(genome.contigs)} contigs, "
+                f"{bases / 1e6:.2f} Mb (simulated)",
+                flush=True,
+            )
 
 
 def main(arguments: list[str]) -> int:

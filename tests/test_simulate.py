@@ -152,12 +152,17 @@ def test_each_family_has_one_gene_in_every_species(species: dict[str, Read]) -> 
 
 
 def test_orthologues_differ_more_the_further_the_species(species: dict[str, Read]) -> None:
-    coding = {name: {gene.family: found.joined(gene, "CDS") for gene in found.genes.values()}
-              for name, found in species.items()}
+    coding = {
+        name: {gene.family: found.joined(gene, "CDS") for gene in found.genes.values()}
+        for name, found in species.items()
+    }
 
     def identity(other: str) -> float:
-        pairs = [(a, b) for family, own in coding["human_sim"].items()
-                 for a, b in zip(own, coding[other][family], strict=True)]
+        pairs = [
+            (a, b)
+            for family, own in coding["human_sim"].items()
+            for a, b in zip(own, coding[other][family], strict=True)
+        ]
         return float(np.mean([a == b for a, b in pairs]))
 
     mouse, zebrafish, fly = (identity(name) for name in ALL[1:])
@@ -225,21 +230,27 @@ def test_a_species_does_not_depend_on_which_others_are_simulated(genomes: dict[s
     assert alone.genes == genomes["zebrafish_sim"].genes
 
 
-def test_truth_says_simulated_and_counts_what_was_written(genomes: dict[str, Genome], species: dict[str, Read],
-                                                          tmp_path: Path) -> None:
+def test_truth_says_simulated_and_counts_what_was_written(
+    genomes: dict[str, Genome], species: dict[str, Read], tmp_path: Path
+) -> None:
     simulate.write(genomes["mouse_sim"], tmp_path)
     truth = json.loads((tmp_path / "truth.json").read_text())
     found = species["mouse_sim"]
     assert truth["simulated"] is True
-    assert truth["parameters"] == {"genes": GENES, "seed": 7, "species": list(ALL), "motif_divergence": 1.0,
-                                   "tree": "(((human:0.17,mouse:0.42)mammals:0.85,zebrafish:1.12)vertebrates:0.9,"
-                                           "fly:2.2)bilateria:0;"}
+    assert truth["parameters"] == {
+        "genes": GENES,
+        "seed": 7,
+        "species": list(ALL),
+        "motif_divergence": 1.0,
+        "tree": "(((human:0.17,mouse:0.42)mammals:0.85,zebrafish:1.12)vertebrates:0.9,fly:2.2)bilateria:0;",
+    }
     assert truth["counts"]["contigs"] == {name: len(bases) for name, bases in found.contigs.items()}
     assert truth["counts"]["introns"] == sum(len(found.introns(gene)) for gene in found.genes.values())
     assert truth["counts"]["minus_strand"] == sum(gene.strand == "-" for gene in found.genes.values())
     assert truth["counts"]["n"] == sum(bases.count("N") for bases in found.contigs.values()) > 0
     assert {name: gene["family"] for name, gene in truth["genes"].items()} == {
-        name: gene.family for name, gene in found.genes.items()}
+        name: gene.family for name, gene in found.genes.items()
+    }
 
 
 def test_promoter_signals_follow_the_lineage(genomes: dict[str, Genome]) -> None:
@@ -279,14 +290,21 @@ def test_every_block_of_the_facts_names_its_source(block: str) -> None:
 def toy_sites(text: str) -> sites.Sites:
     base = np.array(["ACGT".index(letter) for letter in text], dtype=np.int8)
     zero = np.zeros(len(base), dtype=np.int8)
-    return sites.Sites(base=base, part=zero, slot=zero.astype(np.int16), isochore=np.arange(len(base), dtype=np.int8),
-                       gene=zero.astype(np.int32), island=zero.astype(bool))
+    return sites.Sites(
+        base=base,
+        part=zero,
+        slot=zero.astype(np.int16),
+        isochore=np.arange(len(base), dtype=np.int8),
+        gene=zero.astype(np.int32),
+        island=zero.astype(bool),
+    )
 
 
 def test_edit_deletes_and_inserts_where_it_is_told() -> None:
     before = toy_sites("ACGTAC")
-    after = sites.edit(before, np.array([1, 0, 1, 1, 0, 1], dtype=bool), np.array([2, 2, 5]),
-                       np.array([3, 3, 0], dtype=np.int8))
+    after = sites.edit(
+        before, np.array([1, 0, 1, 1, 0, 1], dtype=bool), np.array([2, 2, 5]), np.array([3, 3, 0], dtype=np.int8)
+    )
     assert "".join("ACGT"[base] for base in after.base) == "AGTTTCA"
     assert after.isochore.tolist() == [0, 2, 2, 2, 3, 5, 5]
     same = sites.edit(before, np.ones(6, dtype=bool), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int8))
@@ -300,12 +318,15 @@ def test_advance_is_called_once_per_step() -> None:
     assert len(calls) == simulate.steps(chosen)
 
 
-@pytest.mark.parametrize(("genes", "species", "message"), [
-    (8, ["yeast_sim"], "no facts to simulate 'yeast_sim'; known: human_sim"),
-    (8, ["human"], "no facts to simulate 'human'"),
-    (8, ["fly_sim", "fly_sim"], "named twice"),
-    (3, ["fly_sim"], "a world of 3 genes; at least 4"),
-])
+@pytest.mark.parametrize(
+    ("genes", "species", "message"),
+    [
+        (8, ["yeast_sim"], "no facts to simulate 'yeast_sim'; known: human_sim"),
+        (8, ["human"], "no facts to simulate 'human'"),
+        (8, ["fly_sim", "fly_sim"], "named twice"),
+        (3, ["fly_sim"], "a world of 3 genes; at least 4"),
+    ],
+)
 def test_a_world_that_cannot_be_is_refused_at_once(genes: int, species: list[str], message: str) -> None:
     with pytest.raises(EpisomeError, match=re.escape(message)):
         simulate.world(genes=genes, seed=1, species=species)
@@ -326,8 +347,11 @@ def test_stage_writes_a_folder_and_prints_a_line_per_species(project: Path, caps
     assert [line.split(":")[0] for line in out.out.splitlines()] == ["fly_sim", "human_sim"]
     assert out.err == ""  # no bar where nobody watches
     made = sorted(str(path.relative_to(project)) for path in (project / "data").rglob("*.*"))
-    assert made == [f"data/world/tiny/{name}/{file}" for name in ("fly_sim", "human_sim")
-                    for file in ("genes.gtf.gz", "genome.fa.gz", "truth.json")]
+    assert made == [
+        f"data/world/tiny/{name}/{file}"
+        for name in ("fly_sim", "human_sim")
+        for file in ("genes.gtf.gz", "genome.fa.gz", "truth.json")
+    ]
 
 
 def test_stage_refuses_an_unknown_world_and_a_wrong_call(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,16 +63,21 @@ def _gene(facts: Facts, traits: Traits, gc: float, ranks: np.ndarray, rng: np.ra
     in_utr = len(ranks) > 0 and rng.random() < facts.lengths["utr5_intron_share"]
     exons = _exon_lengths(facts, len(ranks) + 1 - in_utr, rng)
     coding = _coding(sum(exons), traits, rng)
-    pieces = [(Part.INTERGENIC, background(spaces[0], gc, rng)),
-              (Part.UTR5, background(_lognormal(facts.lengths["utr5"], rng), gc, rng))]
+    pieces = [
+        (Part.INTERGENIC, background(spaces[0], gc, rng)),
+        (Part.UTR5, background(_lognormal(facts.lengths["utr5"], rng), gc, rng)),
+    ]
     if in_utr:
         pieces += [(Part.INTRON, background(next(lengths), gc, rng)), (Part.UTR5, background(INTRON_IN_UTR, gc, rng))]
     for number, exon in enumerate(np.split(coding, np.cumsum(exons)[:-1])):
         if number:
             pieces.append((Part.INTRON, background(next(lengths), gc, rng)))
         pieces.append((Part.CODING, exon))
-    return [*pieces, (Part.UTR3, background(_lognormal(facts.lengths["utr3"], rng), gc, rng)),
-            (Part.INTERGENIC, background(spaces[1], gc, rng))]
+    return [
+        *pieces,
+        (Part.UTR3, background(_lognormal(facts.lengths["utr3"], rng), gc, rng)),
+        (Part.INTERGENIC, background(spaces[1], gc, rng)),
+    ]
 
 
 def _isochores(facts: Facts, genes: int, rng: np.random.Generator) -> Ints:
@@ -121,5 +126,11 @@ def ancestor(facts: Facts, traits: Traits, genes: int, rng: np.random.Generator)
         intron_rank=ranks,
     )
     sites, known = promote(sites, known, traits, 1.0, rng)
-    return Sites(base=_without_stops(sites.base, sites), part=sites.part, slot=sites.slot, isochore=sites.isochore,
-                 gene=sites.gene, island=sites.island), known
+    return Sites(
+        base=_without_stops(sites.base, sites),
+        part=sites.part,
+        slot=sites.slot,
+        isochore=sites.isochore,
+        gene=sites.gene,
+        island=sites.island,
+    ), known

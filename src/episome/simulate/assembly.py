@@ -81,8 +81,9 @@ def _sizes(genes: int, contigs: int) -> list[int]:
     return [int(size) for size in np.diff(np.concatenate([[0], bounds]))]
 
 
-def _model(part: Bytes, gene: int, forward: bool, contig: str, offset: int, species: str,
-           *, signals: tuple[str, ...]) -> Gene:
+def _model(
+    part: Bytes, gene: int, forward: bool, contig: str, offset: int, species: str, *, signals: tuple[str, ...]
+) -> Gene:
     """The gene model of one block that begins at ``offset`` on its contig."""
     exon = (part == Part.UTR5) | (part == Part.CODING) | (part == Part.UTR3)
     return Gene(
@@ -102,8 +103,9 @@ def _signals(known: Genes, facts: Facts, gene: int) -> tuple[str, ...]:
     return tuple(names + ["cpg_island"] * bool(known.island[gene]))
 
 
-def assemble(sites: Sites, known: Genes, facts: Facts, species: str, contig_names: tuple[str, ...],
-             rng: np.random.Generator) -> tuple[dict[str, str], tuple[Gene, ...]]:
+def assemble(
+    sites: Sites, known: Genes, facts: Facts, species: str, contig_names: tuple[str, ...], rng: np.random.Generator
+) -> tuple[dict[str, str], tuple[Gene, ...]]:
     """Contigs and gene models of an evolved genome.
 
     The genes' blocks lie one after the other, each on its strand, with N at the contig's ends and in a few gaps.
@@ -131,8 +133,11 @@ def assemble(sites: Sites, known: Genes, facts: Facts, species: str, contig_name
             block = slice(starts[gene], starts[gene + 1])
             forward = bool(known.strand[gene] > 0)
             pieces.append(sites.base[block] if forward else 3 - sites.base[block][::-1])
-            genes.append(_model(sites.part[block], int(gene), forward, contig, offset, species,
-                                signals=_signals(known, facts, gene)))
+            genes.append(
+                _model(
+                    sites.part[block], int(gene), forward, contig, offset, species, signals=_signals(known, facts, gene)
+                )
+            )
             offset += len(pieces[-1])
         contigs[contig] = LETTERS[np.concatenate([*pieces, gap])].tobytes().decode("ascii")
     return contigs, tuple(genes)

@@ -68,8 +68,12 @@ def rates(traits: Traits) -> Rates:
     rate[:, np.arange(4), np.arange(4)] = 0
     rate /= np.einsum("ci,cij->c", base, rate)[:, None, None]
     fastest = float(rate.sum(axis=2).max())
-    return Rates(cumulative=np.cumsum(rate / fastest, axis=2), fastest=fastest,
-                 cpg=rate[:, C, T] * (traits.cpg_factor - 1), log_base=np.log(base))
+    return Rates(
+        cumulative=np.cumsum(rate / fastest, axis=2),
+        fastest=fastest,
+        cpg=rate[:, C, T] * (traits.cpg_factor - 1),
+        log_base=np.log(base),
+    )
 
 
 def _classes(sites: Sites, at: Ints, islands: int) -> Ints:
@@ -138,11 +142,13 @@ def _accepted(sites: Sites, traits: Traits, rate: Rates, coding: Ints, at: Ints,
     return chance
 
 
-def _substitute(sites: Sites, traits: Traits, rate: Rates, coding: Ints, time: float,
-                rng: np.random.Generator) -> Sites:
+def _substitute(
+    sites: Sites, traits: Traits, rate: Rates, coding: Ints, time: float, rng: np.random.Generator
+) -> Sites:
     drawn = [_mutations(sites, rate, time, rng), _deaminated(sites, rate, time, rng)]
-    at, new = _one_per_codon(sites, coding, np.concatenate([at for at, _ in drawn]),
-                             np.concatenate([new for _, new in drawn]))
+    at, new = _one_per_codon(
+        sites, coding, np.concatenate([at for at, _ in drawn]), np.concatenate([new for _, new in drawn])
+    )
     stands = rng.random(len(at)) < _accepted(sites, traits, rate, coding, at, new)
     base = sites.base.copy()
     base[at[stands]] = new[stands].astype(np.int8)
@@ -180,16 +186,20 @@ def _indels(sites: Sites, facts: Facts, time: float, rng: np.random.Generator) -
 
 def _middle(traits: Traits, starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
     """First and last-plus-one base of each intron that belong to no splice motif nor its margin."""
-    donor, acceptor = (next(motif for motif in traits.slots.motifs if motif.anchor == anchor)
-                       for anchor in ("intron_start", "intron_end"))
+    donor, acceptor = (
+        next(motif for motif in traits.slots.motifs if motif.anchor == anchor)
+        for anchor in ("intron_start", "intron_end")
+    )
     return starts + donor.offset[0] + donor.width + MARGIN, ends + acceptor.offset[0] - MARGIN
 
 
-def _resize_introns(sites: Sites, genes: Genes, traits: Traits, turnover: float,
-                    rng: np.random.Generator) -> tuple[Sites, Genes]:
+def _resize_introns(
+    sites: Sites, genes: Genes, traits: Traits, turnover: float, rng: np.random.Generator
+) -> tuple[Sites, Genes]:
     """Bring every intron to the length its rank has in this lineage, by one deletion or insertion in its middle."""
-    ranks = np.where(rng.random(len(genes.intron_rank)) < turnover, rng.random(len(genes.intron_rank)),
-                     genes.intron_rank)
+    ranks = np.where(
+        rng.random(len(genes.intron_rank)) < turnover, rng.random(len(genes.intron_rank)), genes.intron_rank
+    )
     starts, ends = introns(sites)
     left, right = _middle(traits, starts, ends)
     wanted = intron_lengths(traits, ranks) - (ends - starts)
@@ -223,8 +233,9 @@ def steps(traits: Traits) -> int:
     return max(1, round(traits.length / STEP))
 
 
-def branch(sites: Sites, genes: Genes, facts: Facts, traits: Traits, rng: np.random.Generator,
-           advance: Callable[[], None]) -> tuple[Sites, Genes]:
+def branch(
+    sites: Sites, genes: Genes, facts: Facts, traits: Traits, rng: np.random.Generator, advance: Callable[[], None]
+) -> tuple[Sites, Genes]:
     """Evolve a genome along one branch; ``advance`` is called after every step."""
     turnover = float(1 - np.exp(-traits.length))
     sites, genes = _resize_introns(sites, genes, traits, turnover, rng)

@@ -95,8 +95,13 @@ def _codon_table(usage: Mapping[str, float]) -> Floats:
 
 def _motif(name: str, raw: Mapping[str, Any]) -> Motif:
     low, high = raw["offset"]
-    return Motif(name=name, anchor=raw["anchor"], offset=(low, high), use=raw["use"],
-                 columns={species: _shares(raw["columns"][species]) for species in SPECIES})
+    return Motif(
+        name=name,
+        anchor=raw["anchor"],
+        offset=(low, high),
+        use=raw["use"],
+        columns={species: _shares(raw["columns"][species]) for species in SPECIES},
+    )
 
 
 @cache

@@ -38,8 +38,9 @@ def _islands(sites: Sites, has: Mask, at: Ints) -> Sites:
     return replace(sites, island=island)
 
 
-def promote(sites: Sites, genes: Genes, traits: Traits, turnover: float,
-            rng: np.random.Generator) -> tuple[Sites, Genes]:
+def promote(
+    sites: Sites, genes: Genes, traits: Traits, turnover: float, rng: np.random.Generator
+) -> tuple[Sites, Genes]:
     """Redraw each gene's promoter motifs and island with probability ``turnover`` from the lineage's shares.
 
     A motif that is gained is drawn from the lineage's matrix; one that is lost is left to drift.

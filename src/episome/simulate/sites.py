@@ -89,8 +89,14 @@ def edit(sites: Sites, keep: Mask, where: Ints, bases: Bytes) -> Sites:
     new = np.append(False, index[1:] == index[:-1])
     base = sites.base[index]
     base[new] = bases
-    return Sites(base=base, part=sites.part[index], slot=sites.slot[index], isochore=sites.isochore[index],
-                 gene=sites.gene[index], island=sites.island[index])
+    return Sites(
+        base=base,
+        part=sites.part[index],
+        slot=sites.slot[index],
+        isochore=sites.isochore[index],
+        gene=sites.gene[index],
+        island=sites.island[index],
+    )
 
 
 def borders(sites: Sites) -> Ints:

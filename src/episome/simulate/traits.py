@@ -115,8 +115,9 @@ def intron_lengths(traits: Traits, ranks: Floats) -> np.ndarray[tuple[int], np.d
     return np.exp(np.interp(ranks, traits.intron[0], np.log(traits.intron[1]))).astype(np.int64)
 
 
-def draw(table: Floats, rows: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
-         rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
+def draw(
+    table: Floats, rows: np.ndarray[tuple[int, ...], np.dtype[np.int64]], rng: np.random.Generator
+) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
     """Draw one category per entry of ``rows`` from that row of a frequency table; same shape as ``rows``."""
     cumulative = np.cumsum(table, axis=1)[:, :-1]
     return (rng.random(rows.shape)[..., None] > cumulative[rows]).sum(axis=-1).astype(np.int8)

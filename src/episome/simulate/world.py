@@ -46,8 +46,14 @@ def steps(species: Sequence[str]) -> int:
     return sum(branch_steps(traits.of(known, known.nodes[node], 1.0)) for node in branches)
 
 
-def world(*, genes: int, seed: int, species: Sequence[str], motif_divergence: float = 1.0,
-          advance: Callable[[], None] = lambda: None) -> Iterator[Genome]:
+def world(
+    *,
+    genes: int,
+    seed: int,
+    species: Sequence[str],
+    motif_divergence: float = 1.0,
+    advance: Callable[[], None] = lambda: None,
+) -> Iterator[Genome]:
     """Evolve genomes of the named species from one ancestor in the order named.
 
     Args:
@@ -64,15 +70,22 @@ def world(*, genes: int, seed: int, species: Sequence[str], motif_divergence: fl
         EpisomeError: a species without facts, one named twice, or fewer than four genes.
     """
     if genes < FEWEST:
-        raise EpisomeError(f"a world of {genes} genes; at least {FEWEST} are wanted "
-                           "(world.<name>.genes in params.yaml)")
+        raise EpisomeError(
+            f"a world of {genes} genes; at least {FEWEST} are wanted (world.<name>.genes in params.yaml)"
+        )
     if len(set(species)) < len(species):
         raise EpisomeError(f"a species is named twice: {', '.join(species)} (world.<name>.species in params.yaml)")
     return _evolve(_paths(species), genes, seed, species, motif_divergence, advance)
 
 
-def _evolve(paths: list[tuple[str, ...]], genes: int, seed: int, species: Sequence[str], motif_divergence: float,
-            advance: Callable[[], None]) -> Iterator[Genome]:
+def _evolve(
+    paths: list[tuple[str, ...]],
+    genes: int,
+    seed: int,
+    species: Sequence[str],
+    motif_divergence: float,
+    advance: Callable[[], None],
+) -> Iterator[Genome]:
     """Grow each node once, yield each species, forget the nodes that no later species needs."""
     grown: dict[str, Grown] = {}
     known = facts.load()
@@ -81,12 +94,24 @@ def _evolve(paths: list[tuple[str, ...]], genes: int, seed: int, species: Sequen
             if node not in grown:
                 wanted, rng = traits.of(known, known.nodes[node], motif_divergence), _rng(seed, node)
                 parent = known.nodes[node].parent
-                grown[node] = (ancestor(known, wanted, genes, rng) if parent is None
-                               else branch(*grown[parent], known, wanted, rng, advance))
+                grown[node] = (
+                    ancestor(known, wanted, genes, rng)
+                    if parent is None
+                    else branch(*grown[parent], known, wanted, rng, advance)
+                )
         leaf = path[-1]
         contigs, models = assemble(*grown[leaf], known, name, known.contigs[leaf], _rng(seed, f"{leaf}/assembly"))
         later = {node for rest in paths[done + 1 :] for node in rest}
         grown = {node: state for node, state in grown.items() if node in later}
-        yield Genome(species=name, contigs=contigs, genes=models, parameters={
-            "genes": genes, "seed": seed, "species": list(species), "motif_divergence": motif_divergence,
-            "tree": facts.newick(known.nodes, path[0]) + ";"})
+        yield Genome(
+            species=name,
+            contigs=contigs,
+            genes=models,
+            parameters={
+                "genes": genes,
+                "seed": seed,
+                "species": list(species),
+                "motif_divergence": motif_divergence,
+                "tree": facts.newick(known.nodes, path[0]) + ";",
+            },
+        )
