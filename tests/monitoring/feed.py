@@ -1,4 +1,4 @@
-"""Traffic for the monitoring tests: profiles of two made-up species and a watch that has seen something of each kind."""
+"""Traffic for the monitoring tests: two made-up species, a watch over them, and a server that shows it."""
 
 import threading
 import time
