@@ -6,12 +6,11 @@ Too little data to tell is a failure, never a pass.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from episome.metrics import Floats, draws, mcc, mcc_draws
 
@@ -39,12 +38,16 @@ class Limits:
 class Scored:
     """One version's calibrated probabilities of a suite's rows and its own calling threshold."""
 
-    probabilities: ArrayLike
+    probabilities: NDArray[np.floating]
     threshold: float
 
-    def calls(self) -> Any:
+    def calls(self) -> NDArray[np.bool_]:
         """Boolean calls, one per row."""
-        return np.asarray(self.probabilities) >= self.threshold
+        return self.probabilities >= self.threshold
+
+    def where(self, rows: NDArray[np.bool_]) -> "Scored":
+        """The same version on some of the rows."""
+        return replace(self, probabilities=self.probabilities[rows])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
