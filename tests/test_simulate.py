@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from episome import drift, fasta, simulate
 from episome.metrics import auroc
@@ -18,7 +17,6 @@ from episome.sequence import reverse_complement
 from episome.simulate import facts, sites, traits
 from episome.simulate.assembly import Genome
 from episome.types import EpisomeError
-from pipelines import world as stage
 
 ALL = ("human_sim", "mouse_sim", "zebrafish_sim", "fly_sim")
 GENES = 60
@@ -312,10 +310,9 @@ def test_edit_deletes_and_inserts_where_it_is_told() -> None:
 
 
 def test_advance_is_called_once_per_step() -> None:
-    calls: list[None] = []
-    chosen = ["mouse_sim", "human_sim"]
-    list(simulate.world(genes=4, seed=3, species=chosen, advance=lambda: calls.append(None)))
-    assert len(calls) == simulate.steps(chosen)
+    calls: list[int] = []
+    list(simulate.world(genes=4, seed=3, species=ALL[:2], advance=lambda: calls.append(1)))
+    assert len(calls) == simulate.steps(ALL[:2])
 
 
 @pytest.mark.parametrize(
@@ -330,32 +327,3 @@ def test_advance_is_called_once_per_step() -> None:
 def test_a_world_that_cannot_be_is_refused_at_once(genes: int, species: list[str], message: str) -> None:
     with pytest.raises(EpisomeError, match=re.escape(message)):
         simulate.world(genes=genes, seed=1, species=species)
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    given = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text())
-    given["world"] = {"tiny": {"genes": 6, "species": ["fly_sim", "human_sim"]}}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(given))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def test_stage_writes_a_folder_and_prints_a_line_per_species(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert stage.main(["tiny"]) == 0
-    out = capsys.readouterr()
-    assert [line.split(":")[0] for line in out.out.splitlines()] == ["fly_sim", "human_sim"]
-    assert out.err == ""  # no bar where nobody watches
-    made = sorted(str(path.relative_to(project)) for path in (project / "data").rglob("*.*"))
-    assert made == [
-        f"data/world/tiny/{name}/{file}"
-        for name in ("fly_sim", "human_sim")
-        for file in ("genes.gtf.gz", "genome.fa.gz", "truth.json")
-    ]
-
-
-def test_stage_refuses_an_unknown_world_and_a_wrong_call(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert stage.main(["demo"]) == 1
-    assert "no world 'demo' in params.yaml; known: tiny" in capsys.readouterr().err
-    assert stage.main([]) == 2
-    assert "usage" in capsys.readouterr().err

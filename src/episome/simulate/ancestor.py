@@ -1,5 +1,7 @@
 """The root of the tree: a genome drawn from the blended facts of all species."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from episome.simulate.facts import Facts
@@ -8,6 +10,7 @@ from episome.simulate.sites import (
     NO_SLOT,
     STOP,
     Bytes,
+    C,
     Genes,
     Ints,
     Part,
@@ -86,14 +89,14 @@ def _isochores(facts: Facts, genes: int, rng: np.random.Generator) -> Ints:
     return np.repeat(draw(share, np.zeros(-(-genes // BLOCK), dtype=np.int64), rng), BLOCK)[:genes].astype(np.int64)
 
 
-def _without_stops(base: Bytes, sites: Sites) -> Bytes:
+def _without_stops(sites: Sites) -> Sites:
     """Turn internal stops, which drawn motifs may have made, into sense codons: T.. becomes C.."""
     coding = coding_positions(sites)
     last = np.append(np.diff(sites.gene[coding[::3]]) != 0, True)
-    wrong = STOP[codons(base, coding)] & ~last
-    base = base.copy()
-    base[coding[::3][wrong]] = 1
-    return base
+    wrong = STOP[codons(sites.base, coding)] & ~last
+    base = sites.base.copy()
+    base[coding[::3][wrong]] = C
+    return replace(sites, base=base)
 
 
 def ancestor(facts: Facts, traits: Traits, genes: int, rng: np.random.Generator) -> tuple[Sites, Genes]:
@@ -126,11 +129,4 @@ def ancestor(facts: Facts, traits: Traits, genes: int, rng: np.random.Generator)
         intron_rank=ranks,
     )
     sites, known = promote(sites, known, traits, 1.0, rng)
-    return Sites(
-        base=_without_stops(sites.base, sites),
-        part=sites.part,
-        slot=sites.slot,
-        isochore=sites.isochore,
-        gene=sites.gene,
-        island=sites.island,
-    ), known
+    return _without_stops(sites), known
