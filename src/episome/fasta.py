@@ -11,9 +11,8 @@ from typing import BinaryIO, cast
 
 import dnaio
 
+from episome.packed import MAGIC
 from episome.types import EpisomeError
-
-_GZIP = b"\x1f\x8b"
 
 
 class FastaError(EpisomeError):
@@ -60,7 +59,7 @@ def read(source: Path | BinaryIO) -> Iterator[Record]:
 
 def _records(raw: BinaryIO, name: str) -> Iterator[Record]:
     stream = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", raw))
-    packed = stream.peek(len(_GZIP)).startswith(_GZIP)
+    packed = stream.peek(len(MAGIC)).startswith(MAGIC)
     text = cast("BinaryIO", gzip.GzipFile(fileobj=stream) if packed else stream)
     seen: dict[str, int] = {}
     with dnaio.open(text, fileformat="fasta") as reader:

@@ -4,20 +4,17 @@ Exons and CDS decide; gene and transcript lines only add what they know (biotype
 and FlyBase files have none. What a GTF cannot say and this file does not guess: whether a transcript is complete.
 """
 
-import gzip
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TextIO
 
+from episome import packed
 from episome.types import EpisomeError
 
 Interval = tuple[int, int]
 
-_GZIP = b"\x1f\x8b"
 _COLUMNS = 9
 _ATTRIBUTE = re.compile(r'(\w+)\s+(?:"([^"]*)"|([^\s;"]+))\s*(?:;|$)')
 _CANONICAL = frozenset({"Ensembl_canonical", "MANE_Select"})
@@ -162,38 +159,25 @@ def _joined(intervals: set[Interval]) -> tuple[Interval, ...]:
 
 
 def _lines(path: Path) -> Iterator[_Line]:
-    try:
-        with path.open("rb") as raw:
-            packed = raw.read(len(_GZIP)) == _GZIP
-        with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as text:
-            yield from _parsed(text, path)
-    except FileNotFoundError as error:
-        raise GtfError(f"{path}: no such file; wanted: a GTF file") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise GtfError(f"{path}: the gzip file is truncated or damaged ({error}); copy it again") from error
-    except UnicodeDecodeError as error:
-        raise GtfError(f"{path}: not UTF-8 text: {error}") from error
+    with packed.text(path, GtfError) as text:
+        for number, raw in enumerate(text, start=1):
+            if raw.strip() and not raw.startswith("#"):
+                yield _line(raw, f"{path} line {number}")
 
 
-def _parsed(text: TextIO, path: Path) -> Iterator[_Line]:
-    for number, raw in enumerate(text, start=1):
-        if raw.startswith("#") or not raw.strip():
-            continue
-        place = f"{path} line {number}"
-        columns = raw.rstrip("\r\n").split("\t")
-        if len(columns) != _COLUMNS:
-            raise GtfError(f"{place}: {len(columns)} tab-separated columns; wanted: {_COLUMNS}, as GTF has")
-        contig, _, feature, first, last, _, strand, _, text_of_attributes = columns
-        if not first.isdecimal() or not last.isdecimal() or not 1 <= int(first) <= int(last):
-            raise GtfError(
-                f"{place}: from {first!r} to {last!r}; wanted: 1-based positions, the first not after the last"
-            )
-        if strand not in ("+", "-"):
-            raise GtfError(f"{place}: strand {strand!r}; wanted: + or -")
-        attributes: dict[str, list[str]] = {}
-        for name, quoted, bare in _ATTRIBUTE.findall(text_of_attributes):
-            attributes.setdefault(name, []).append(quoted or bare)
-        if "gene_id" not in attributes:
-            hint = "; this looks like GFF3, convert it to GTF" if "=" in text_of_attributes else ""
-            raise GtfError(f"{place}: no gene_id among the attributes {text_of_attributes[:60]!r}{hint}")
-        yield _Line(place, contig, feature, (int(first) - 1, int(last)), strand, attributes)
+def _line(raw: str, place: str) -> _Line:
+    columns = raw.rstrip("\r\n").split("\t")
+    if len(columns) != _COLUMNS:
+        raise GtfError(f"{place}: {len(columns)} tab-separated columns; wanted: {_COLUMNS}, as GTF has")
+    contig, _, feature, first, last, _, strand, _, text_of_attributes = columns
+    if not first.isdecimal() or not last.isdecimal() or not 1 <= int(first) <= int(last):
+        raise GtfError(f"{place}: from {first!r} to {last!r}; wanted: 1-based positions, the first not after the last")
+    if strand not in ("+", "-"):
+        raise GtfError(f"{place}: strand {strand!r}; wanted: + or -")
+    attributes: dict[str, list[str]] = {}
+    for name, quoted, bare in _ATTRIBUTE.findall(text_of_attributes):
+        attributes.setdefault(name, []).append(quoted or bare)
+    if "gene_id" not in attributes:
+        hint = "; this looks like GFF3, convert it to GTF" if "=" in text_of_attributes else ""
+        raise GtfError(f"{place}: no gene_id among the attributes {text_of_attributes[:60]!r}{hint}")
+    return _Line(place, contig, feature, (int(first) - 1, int(last)), strand, attributes)

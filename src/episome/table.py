@@ -1,18 +1,16 @@
 """CSV files of labelled sequences, plain or gzip, row by row with the place each came from."""
 
 import csv
-import gzip
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from episome import packed
 from episome.sequence import Normalised, SequenceError, normalise
 from episome.types import EpisomeError
 
-_GZIP = b"\x1f\x8b"
 _KMER_TEXT = re.compile(r"[A-Za-z]{2,}( [A-Za-z]{2,})+")
 
 
@@ -34,15 +32,13 @@ class Line:
 
 
 def read(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Line]:
-    """Yield the rows of a CSV file with a header; gzip is known by its first bytes.
+    """Yield the rows of a CSV file with a header; plain or gzip.
 
     Raises:
         TableError: no such file, not text, not CSV, a column missing or unknown, a row too short or too long.
     """
     try:
-        with path.open("rb") as raw:
-            packed = raw.read(len(_GZIP)) == _GZIP
-        with (gzip.open if packed else open)(path, "rt", encoding="utf-8-sig", newline="") as text:
+        with packed.text(path, TableError) as text:
             reader = csv.DictReader(text, strict=True)
             _check_header(path, reader.fieldnames or (), required, optional)
             for fields in reader:
@@ -50,14 +46,8 @@ def read(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> I
                 if None in fields or None in fields.values():
                     raise TableError(f"{path.parent}: {place}: not as many fields as the header has columns")
                 yield Line(place=place, fields=fields)
-    except OSError as error:
-        if isinstance(error, gzip.BadGzipFile):
-            raise TableError(f"{path}: a damaged gzip file: {error}; copy it again") from error
-        raise TableError(f"{path}: cannot be opened: {error.strerror}; wanted: a CSV file") from error
-    except (EOFError, zlib.error) as error:
-        raise TableError(f"{path}: a truncated gzip file: {error}; copy it again") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise TableError(f"{path}: not a CSV text file: {error}") from error
+    except csv.Error as error:
+        raise TableError(f"{path}: not CSV: {error}") from error
 
 
 def _check_header(path: Path, came: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> None:

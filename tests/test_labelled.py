@@ -1,0 +1,138 @@
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from episome import dataset, labelled
+from episome.params import SplitShares, Windows
+from episome.types import EpisomeError, Task
+
+WINDOWS = Windows(
+    ambiguous="n",
+    max_n_share=0.25,
+    negatives_per_positive=1.0,
+    exclusion=50,
+    split=SplitShares(train=0.7, val=0.15, test=0.15),
+    corpus_window=16,
+    corpus_share=1.0,
+)
+TASK = Task(name="orf", scope="sequence", labels=("noncoding", "coding"))
+
+
+def load(folder: Path, *tasks: Task, **sets: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    return labelled.load(folder, sets or {"orf": "."}, tasks or (TASK,), species="toy", windows=WINDOWS)
+
+
+def write(folder: Path, train: str, dev: str, test: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rows in (("train", train), ("dev", dev), ("test", test)):
+        lines = [f"{row[:-1]},{row[-1]}" for row in rows.split()]
+        (folder / f"{name}.csv").write_text("\n".join(["sequence,label", *lines]) + "\n")
+
+
+def test_clean_sets_become_rows_as_they_are(tmp_path: Path) -> None:
+    write(tmp_path, "AACC1 acgu0", "GGGA1", "TTCA0")
+    rows, report = load(tmp_path)
+    assert rows["sequence"].tolist() == ["AACC", "ACGT", "GGGA", "TTCA"]
+    assert rows["label_orf"].tolist() == [1, 0, 1, 0]
+    assert rows["split"].tolist() == ["train", "train", "val", "test"]
+    assert rows["negative_kind"].tolist() == ["", "noncoding", "", "noncoding"]
+    assert set(rows["origin"]) == {"labelled:."}
+    assert rows["end"].tolist() == [4, 4, 4, 4]
+    found = report["sets"]["orf"]
+    assert found["read"] == found["kept"] == {"train": 2, "val": 1, "test": 1}
+    assert found["normalised"] == {"lower_case": 4, "uracil": 1, "ambiguous": 0, "n": 0}
+    assert found["classes"]["noncoding"]["lower_case_share"] == 0.5
+    assert found["classes"]["coding"] == {
+        "rows": 2, "length_median": 4, "lower_case_share": 0.0, "n_share": 0.0, "gc": 0.625,
+    }  # fmt: skip
+
+
+def test_repeats_within_a_split_are_kept_once_and_counted_by_kind(tmp_path: Path) -> None:
+    write(tmp_path, "AACC1 AACC1 GGTT1 CCCC0", "GGGA1", "TTCA0 TGAA0")
+    rows, report = load(tmp_path)
+    assert rows["sequence"].tolist() == ["AACC", "CCCC", "GGGA", "TTCA"]
+    repeats = report["sets"]["orf"]["duplicates"]
+    assert repeats["train"] == {"exact": 1, "reverse_complement": 1}
+    assert repeats["test"] == {"exact": 0, "reverse_complement": 1}
+    assert repeats["examples"][1] == {
+        "place": "train.csv line 4", "same_as": "train.csv line 2", "kind": "reverse_complement",
+    }  # fmt: skip
+
+
+def test_overlap_leaves_the_test_set_as_published(tmp_path: Path) -> None:
+    write(tmp_path, "AACC1 AAAA0 GAGA1", "GGTT1 TCTC1 CCCG0", "CGGG0 TTTT0")
+    rows, report = load(tmp_path)
+    kept = {side: rows.loc[rows["split"] == side, "sequence"].tolist() for side in ("train", "val", "test")}
+    assert kept == {"train": [], "val": ["GGTT", "TCTC"], "test": ["CGGG", "TTTT"]}
+    overlap = report["sets"]["orf"]["overlap"]
+    assert {pair: found["rows"] for pair, found in overlap.items()} == {"train/val": 2, "train/test": 1, "val/test": 1}
+    assert overlap["train/test"]["examples"] == [
+        {"place": "test.csv line 3", "also": "train.csv line 3", "sequence": "TTTT"}
+    ]
+
+
+def test_a_sequence_with_both_labels_is_dropped_everywhere(tmp_path: Path) -> None:
+    write(tmp_path, "AACC1 CCCC0", "GGGA1", "GGTT0 TTCA0")
+    rows, report = load(tmp_path)
+    assert rows["sequence"].tolist() == ["CCCC", "GGGA", "TTCA"]
+    contradictions = report["sets"]["orf"]["contradictions"]
+    assert (contradictions["groups"], contradictions["rows"]) == (1, 2)
+    assert contradictions["examples"][0]["rows"] == [
+        {"place": "train.csv line 2", "label": 1}, {"place": "test.csv line 2", "label": 0},
+    ]  # fmt: skip
+
+
+def test_too_many_n_are_dropped_and_ambiguity_codes_counted(tmp_path: Path) -> None:
+    write(tmp_path, "AANN1 ACRC0", "GGGA1", "TTCA0")
+    rows, report = load(tmp_path)
+    assert rows["sequence"].tolist() == ["ACNC", "GGGA", "TTCA"]
+    assert report["sets"]["orf"]["too_many_n"] == {"train": 1, "val": 0, "test": 0}
+    assert report["sets"]["orf"]["normalised"]["ambiguous"] == 1
+
+
+def test_two_tasks_share_rows_of_one_species(tmp_path: Path) -> None:
+    write(tmp_path / "a", "AACC1 CCCC0", "GGGA1", "TTCA0")
+    write(tmp_path / "b", "AACC0", "GGGA0", "TTCA1")
+    other = Task(name="near", scope="window", window=4)
+    rows, _ = load(tmp_path, TASK, other, orf="a", near="b")
+    assert rows["label_orf"].tolist() == [1, 0, 1, 0, -1, -1, -1]
+    assert rows["label_near"].tolist() == [-1, -1, -1, -1, 0, 0, 1]
+    assert rows["negative_kind"].tolist()[4:] == ["absent", "absent", ""]
+
+
+def test_a_class_that_never_occurs_is_reported_as_empty(tmp_path: Path) -> None:
+    write(tmp_path, "AACC1", "GGGA1", "TTCA1")
+    _, report = load(tmp_path)
+    assert report["sets"]["orf"]["classes"]["noncoding"]["rows"] == 0
+
+
+def test_missing_ambiguous_and_empty_files_are_named(tmp_path: Path) -> None:
+    write(tmp_path, "AACC1", "GGGA1", "TTCA1")
+    (tmp_path / "dev.csv").write_text("sequence,label\n")
+    with pytest.raises(EpisomeError, match=r"dev\.csv: no rows"):
+        load(tmp_path)
+    (tmp_path / "dev.csv.gz").touch()
+    with pytest.raises(EpisomeError, match=r"there: dev\.csv and dev\.csv\.gz"):
+        load(tmp_path)
+    with pytest.raises(EpisomeError, match=r"wanted one of train\.csv and train\.csv\.gz; there: neither"):
+        load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("name", "repeated"), [("prom_300_tata", 6), ("prom_core_tata", 16)])
+def test_the_gue_tata_sets_show_their_leaks_and_contradictions(shared: Path, name: str, repeated: int) -> None:
+    rows, report = load(shared / "data/labelled/gue/prom", orf=name)
+    found = report["sets"]["orf"]
+    assert found["read"] == {"train": 4904, "val": 613, "test": 613}
+    assert found["overlap"]["train/test"]["rows"] == repeated
+    assert found["contradictions"]["groups"] == 15
+    groups = {side: set(rows.loc[rows["split"] == side, "group"]) for side in ("train", "val", "test")}
+    assert groups["train"].isdisjoint(groups["test"] | groups["val"])
+    assert not rows.duplicated("group").any()
+
+
+def test_the_prepared_sets_are_clean(shared: Path) -> None:
+    rows, report = load(shared / "data/labelled/csorf_lenmatched", orf="zebrafish")
+    assert report["sets"]["orf"]["kept"] == {"train": 2697, "val": 333, "test": 314}
+    assert dataset.tasks(rows) == ("orf",)
