@@ -127,11 +127,15 @@ def row(adapter: Mapping[str, Floats], lora: Lora, model: ModelShape, bank: Bank
         BundleError: the rank does not fit into the bank, or a factor is missing, unknown or misshapen.
     """
     if lora.rank > bank.bank_rank:
-        raise BundleError(f"adapter of rank {lora.rank} does not fit into a bank of rank {bank.bank_rank}; "
-                          "raise export.bank_rank and export the base again")
+        raise BundleError(
+            f"adapter of rank {lora.rank} does not fit into a bank of rank {bank.bank_rank}; "
+            "raise export.bank_rank and export the base again"
+        )
     if foreign := sorted(set(lora.targets) - set(bank.targets)):
-        raise BundleError(f"adapter on {', '.join(foreign)}, the base's graph has room on {', '.join(bank.targets)} "
-                          "only; set lora.targets and export the base again")
+        raise BundleError(
+            f"adapter on {', '.join(foreign)}, the base's graph has room on {', '.join(bank.targets)} "
+            "only; set lora.targets and export the base again"
+        )
     _check_keys(adapter, parts(model, lora.targets))
     scale = np.float32(lora.alpha / lora.rank)
     flat = []

@@ -166,8 +166,10 @@ def verify(folder: Path) -> Card | BaseCard:
     listed = set(card.files)
     for name in sorted(listed):
         if not _PLAIN_NAME.fullmatch(name) or name not in required | optional:
-            raise BundleError(f"{folder / CARD}: lists {name!r}, which is no file of this kind of bundle; "
-                              f"known: {', '.join(sorted(required | optional))}")
+            raise BundleError(
+                f"{folder / CARD}: lists {name!r}, which is no file of this kind of bundle; "
+                f"known: {', '.join(sorted(required | optional))}"
+            )
     if missing := sorted(required - listed):
         raise BundleError(f"{folder / CARD}: does not list {', '.join(missing)}")
     present = {entry.name for entry in os.scandir(folder)}
@@ -177,8 +179,9 @@ def verify(folder: Path) -> Card | BaseCard:
         raise BundleError(f"{folder}: {', '.join(missing)} is missing")
     for name, wanted in sorted(card.files.items()):
         if (found := _sha256(folder / name)) != wanted:
-            raise BundleError(f"{folder / name}: sha256 is {found}, the card says {wanted}; "
-                              "the file was changed after export")
+            raise BundleError(
+                f"{folder / name}: sha256 is {found}, the card says {wanted}; the file was changed after export"
+            )
     return card
 
 
@@ -196,13 +199,16 @@ def read_contents(folder: Path) -> Contents:
         raise BundleError(f"{folder / 'head.safetensors'}: holds {', '.join(sorted(head))}; wanted weight and bias")
     labels = len(card.tasks)
     if head["weight"].ndim != 2 or len(head["weight"]) != labels or head["bias"].shape != (labels,):
-        raise BundleError(f"{folder / 'head.safetensors'}: weight {head['weight'].shape} and bias {head['bias'].shape} "
-                          f"do not fit the {labels} task(s) of the card")
+        raise BundleError(
+            f"{folder / 'head.safetensors'}: weight {head['weight'].shape} and bias {head['bias'].shape} "
+            f"do not fit the {labels} task(s) of the card"
+        )
     golden = read_golden(folder / "golden.json")
     for number, answer in enumerate(golden):
         if len(answer.logits) != labels:
-            raise BundleError(f"{folder / 'golden.json'}: entry {number} has {len(answer.logits)} logit(s) "
-                              f"for {labels} task(s)")
+            raise BundleError(
+                f"{folder / 'golden.json'}: entry {number} has {len(answer.logits)} logit(s) for {labels} task(s)"
+            )
     read_arrays(folder / "drift.npz")
     return Contents(
         card=card,
@@ -241,14 +247,18 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
         BundleError: not an npz file, larger than 64 MiB unpacked, or an array needs pickle.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
+        with zipfile.ZipFile(path) as packed:
+            size = sum(member.file_size for member in packed.infolist())
         if size > _MAX_ARRAYS:
             raise BundleError(f"{path}: {size} bytes unpacked; at most {_MAX_ARRAYS} are read")
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
         raise BundleError(f"{path}: not a plain .npz file: {error}") from error
+    # numpy hands over a member that is no array as its raw bytes.
+    if odd := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise BundleError(f"{path}: not a plain .npz file: {odd[0]} is no array")
+    return arrays
 
 
 def read_golden(path: Path) -> tuple[Golden, ...]:
@@ -264,8 +274,9 @@ def read_golden(path: Path) -> tuple[Golden, ...]:
         raise BundleError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     for number, answer in enumerate(golden):
         if answer.centre is not None and answer.centre >= len(answer.sequence):
-            raise BundleError(f"{path}: entry {number}: centre {answer.centre} lies outside its "
-                              f"{len(answer.sequence)} bases")
+            raise BundleError(
+                f"{path}: entry {number}: centre {answer.centre} lies outside its {len(answer.sequence)} bases"
+            )
     return golden
 
 
@@ -325,5 +336,6 @@ def _check_header(path: Path) -> None:
         raise BundleError(f"{path}: {len(prefix)} bytes; not a safetensors file")
     (header,) = struct.unpack("<Q", prefix)
     if header > min(_MAX_HEADER, size - 8):
-        raise BundleError(f"{path}: a header of {header} bytes is claimed in a file of {size}; "
-                          f"at most {_MAX_HEADER} are read")
+        raise BundleError(
+            f"{path}: a header of {header} bytes is claimed in a file of {size}; at most {_MAX_HEADER} are read"
+        )

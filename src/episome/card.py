@@ -185,8 +185,10 @@ def decode(raw: bytes, where: str) -> Card | BaseCard:
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{where}: not JSON: {error}") from error
     if canonical_bytes != raw:
-        raise BundleError(f"{where}: not in the canonical spelling (sorted keys, two-space indent); "
-                          "was it edited, or written by another tool?")
+        raise BundleError(
+            f"{where}: not in the canonical spelling (sorted keys, two-space indent); "
+            "was it edited, or written by another tool?"
+        )
     return card
 
 

@@ -144,8 +144,10 @@ def _calibrated(task: Task, subject: Subject) -> CalibratedTask:
     """The task with its threshold and temperature from the evaluation."""
     report = subject.evaluation["tasks"].get(task.name)
     if report is None:
-        raise EpisomeError(f"{subject.species}: the evaluation has no task {task.name!r}, the adapter has; "
-                           f"run `dvc repro evaluate@{subject.species}`")
+        raise EpisomeError(
+            f"{subject.species}: the evaluation has no task {task.name!r}, the adapter has; "
+            f"run `dvc repro evaluate@{subject.species}`"
+        )
     return CalibratedTask(**asdict(task), threshold=report["threshold"], temperature=report["temperature"])
 
 
@@ -207,8 +209,10 @@ def _check_parity(subject: Subject, classifier: Classifier, *, base: Path, folde
             asked = [Row(sequence=sequence, slot=slot, centre=_centre(task)) for sequence in rows["sequence"]]
             off = np.abs(engine.score(asked)[0] - predict(classifier, rows)).max(initial=0.0)
             if not off <= tolerance:
-                raise BundleError(f"{subject.species}: the runtime's logits for {task.name!r} are off torch's by "
-                                  f"{off:.2e}, more than export.tolerance ({tolerance:.0e})")
+                raise BundleError(
+                    f"{subject.species}: the runtime's logits for {task.name!r} are off torch's by "
+                    f"{off:.2e}, more than export.tolerance ({tolerance:.0e})"
+                )
     finally:
         engine.close()
 

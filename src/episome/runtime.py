@@ -198,8 +198,10 @@ class Engine:
         clean = normalise(sequence).sequence
         encoding = self.tokenizer.encode(clean)
         if len(encoding.ids) > self.card.max_tokens:
-            raise EpisomeError(f"a sequence of {len(clean)} bases is {len(encoding.ids)} tokens; this base takes "
-                               f"{self.card.max_tokens} at most (export.max_tokens)")
+            raise EpisomeError(
+                f"a sequence of {len(clean)} bases is {len(encoding.ids)} tokens; this base takes "
+                f"{self.card.max_tokens} at most (export.max_tokens)"
+            )
         return Prepared(
             ids=encoding.ids,
             centre_token=0 if centre is None else centre_token(encoding, centre),
@@ -266,8 +268,10 @@ class Engine:
         fed = {"composition": composed, "bank": state.factors.shape[1], "head_weight": state.head_weight.shape[2]}
         for name, size in fed.items():
             if name not in shapes or shapes[name][-1] != size:
-                raise BundleError(f"{folder}: the graph's input {name!r} is {shapes.get(name)}; by the card its last "
-                                  f"dimension is {size}")
+                raise BundleError(
+                    f"{folder}: the graph's input {name!r} is {shapes.get(name)}; by the card its last "
+                    f"dimension is {size}"
+                )
 
     def _check_card(self, card: Card, species: str | None, folder: Path) -> None:
         if species is not None and card.species != species:
@@ -285,8 +289,10 @@ class Engine:
         # Written so that NaN fails too.
         if not (off <= contents.card.tolerance).all():
             worst = int(off.max(axis=1).argmax())
-            raise BundleError(f"{folder}: golden answer {worst} is {found[worst].tolist()}, the bundle says "
-                              f"{wanted[worst].tolist()} (tolerance {contents.card.tolerance}); it is not served")
+            raise BundleError(
+                f"{folder}: golden answer {worst} is {found[worst].tolist()}, the bundle says "
+                f"{wanted[worst].tolist()} (tolerance {contents.card.tolerance}); it is not served"
+            )
 
 
 def _open(path: Path, provider: str) -> ort.InferenceSession:
@@ -298,8 +304,10 @@ def _open(path: Path, provider: str) -> ort.InferenceSession:
     """
     if provider not in ort.get_available_providers():
         there = ", ".join(ort.get_available_providers())
-        raise EpisomeError(f"{provider} is not in this installation of onnxruntime, which has {there}; "
-                           "install the extra serve-gpu for a GPU, serve for a CPU")
+        raise EpisomeError(
+            f"{provider} is not in this installation of onnxruntime, which has {there}; "
+            "install the extra serve-gpu for a GPU, serve for a CPU"
+        )
     ort.set_default_logger_severity(_LOG_FATAL)
     options = ort.SessionOptions()
     options.log_severity_level = _LOG_FATAL
@@ -314,8 +322,10 @@ def _open(path: Path, provider: str) -> ort.InferenceSession:
     except _LOAD_ERRORS as error:
         raise BundleError(f"{path}: onnxruntime cannot open it: {error}") from error
     if session.get_providers()[0] != provider:
-        raise EpisomeError(f"{provider} could not be started, onnxruntime offers {session.get_providers()[0]} instead; "
-                           "check the driver and the CUDA libraries")
+        raise EpisomeError(
+            f"{provider} could not be started, onnxruntime offers {session.get_providers()[0]} instead; "
+            "check the driver and the CUDA libraries"
+        )
     return session
 
 
