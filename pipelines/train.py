@@ -98,7 +98,7 @@ def _start_from(subject: Classifier, prior: Path, species: str) -> set[str]:
         )
     lora.load_factors(subject.encoder, prior / "adapter.safetensors")
     subject.head.fill(head["weight"], head["bias"])
-    return set(card.lineage["releases"])
+    return set(card.lineage.releases)
 
 
 def _watch(species: str, events: Iterator[train.Step | train.Epoch]) -> dict[str, object]:
