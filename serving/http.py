@@ -1,0 +1,271 @@
+"""The HTTP contract: routes, problems and their documentation. No model runs on the event loop."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Final
+
+import anyio.to_thread
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from episome import __version__, answer, formats, generation
+from episome.answer import Answer, Problem, Refusal, RefusedError
+from episome.params import Serve
+from episome.sequence import gc
+from monitoring import page
+from monitoring.watch import Watch
+from serving import admission, batcher, pages, schema, shelf
+
+RETRY_AFTER_SECONDS: Final = 2
+ROUTES: Final = (
+    "/",
+    "/docs",
+    "/docs/assets",
+    "/openapi.json",
+    "/v1/annotate",
+    "/v1/species",
+    "/v1/species/{species}",
+    "/monitor",
+    "/monitor/page.css",
+    "/monitor/page.js",
+    "/monitor/data.json",
+)
+"""Templates of all routes: the labels under which requests are counted."""
+
+_PROBLEM_JSON = "application/problem+json"
+_PROBLEM = {"model": schema.ProblemDetails, "content": {_PROBLEM_JSON: {}}}
+_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    400: {**_PROBLEM, "description": "The body is not JSON in UTF-8."},
+    404: {**_PROBLEM, "description": "No record names a species that is served."},
+    413: {**_PROBLEM, "description": "The body is too big, or has too many or too long records."},
+    422: {**_PROBLEM, "description": "A field is unknown or wrong, or no record is a nucleotide sequence."},
+    503: {**_PROBLEM, "description": "Busy, or nothing to answer from yet; `Retry-After` says when to try again."},
+    504: {**_PROBLEM, "description": "The answer would have come after the deadline."},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What the routes work with."""
+
+    shelf: shelf.Shelf
+    batcher: batcher.Batcher
+    limits: Serve
+    watch: Watch
+
+
+def app(house: House) -> FastAPI:
+    """The whole HTTP application."""
+    built = FastAPI(
+        title="Episome",
+        version=__version__,
+        summary="One DNA language model, one small adapter per species.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    _annotate_route(built, house)
+    _species_routes(built, house)
+    pages.mount(built)
+    built.include_router(page.router(house.watch))
+    built.add_exception_handler(RefusedError, _on_refused)
+    built.add_exception_handler(HTTPException, _on_http)
+    built.add_exception_handler(RequestValidationError, _on_parameters)
+    built.add_exception_handler(Exception, _on_bug)
+    built.add_middleware(_Timed, watch=house.watch)
+    return built
+
+
+def _annotate_route(built: FastAPI, house: House) -> None:
+    limits = house.limits
+    room = max(limits.threads + 1, limits.queue_tokens // limits.tokens_per_run)
+    turnstile = admission.Turnstile(room)
+    threads = anyio.CapacityLimiter(room)
+
+    @built.post(
+        "/v1/annotate",
+        summary="Annotate sequences",
+        response_model=schema.Annotation,
+        responses=_PROBLEMS,
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": schema.Call.model_json_schema()}},
+            }
+        },
+    )
+    async def annotate(request: Request) -> JSONResponse:
+        """Annotate up to `serve.max_records` sequences, of one or of several species.
+
+        A record that cannot be annotated gets a problem of its own beside the other records' answers; where none can,
+        the call fails. Coordinates are 0-based half-open.
+        """
+        deadline = time.monotonic() + limits.timeout_seconds
+        with turnstile.enter():
+            if not house.shelf.ready:
+                raise answer.refused("not-ready", "Not ready", 503, "no generation of the shelf is loaded yet")
+            if house.batcher.full:
+                raise admission.busy()
+            body = await admission.read_body(request, limits)
+            return await anyio.to_thread.run_sync(partial(_annotate, house, body, deadline), limiter=threads)
+
+
+def _annotate(house: House, body: bytes, deadline: float) -> JSONResponse:
+    call = admission.parse(body, house.limits)
+    started = time.monotonic()
+    with house.shelf.lease() as held:
+        try:
+            score = house.batcher.call(deadline)
+            results = answer.answer(
+                admission.admit(call, house.limits),
+                held,
+                score,
+                report=call.report,
+                mismatch_nats=house.limits.mismatch_nats,
+                chunk_bases=batcher.chunk_bases(house.limits),
+            )
+        except batcher.QueueFullError as error:
+            raise admission.busy() from error
+        except batcher.DeadlineError as error:
+            detail = f"no answer within {house.limits.timeout_seconds:g} seconds (serve.timeout_seconds); send less"
+            raise answer.refused("deadline", "Deadline passed", 504, detail) from error
+    for stage, seconds in score.seconds.items():
+        house.watch.stage(stage, seconds)
+    house.watch.stage("post", time.monotonic() - started - sum(score.seconds.values()))
+    _tell(house.watch, results)
+    return _answered(results)
+
+
+def _species_routes(built: FastAPI, house: House) -> None:
+    @built.get("/v1/species", summary="Species that answer now")
+    def species() -> JSONResponse:
+        """The generation of the shelf that answers, its species, and why a newer one was refused."""
+        now = house.shelf.current
+        return JSONResponse(
+            {
+                "generation": now.number,
+                "species": [_brief(name, resident) for name, resident in now.residents.items()],
+                "withheld": dict(now.withheld),
+                "refused": None if house.shelf.refused is None else asdict(house.shelf.refused),
+            }
+        )
+
+    @built.get("/v1/species/{species}", summary="One species", responses={404: _PROBLEMS[404]})
+    def one_species(species: str) -> JSONResponse:
+        """What the species' bundle says about itself, and the receipt its answers carry."""
+        now = house.shelf.current
+        resident = now.residents.get(species)
+        if resident is None:
+            raise answer.unknown_species(species, now, None)
+        details = {"receipt": asdict(answer.receipt(species, resident)), "card": asdict(resident.adapter.card)}
+        return JSONResponse(_brief(species, resident) | details)
+
+
+def _brief(name: str, resident: generation.Resident) -> dict[str, Any]:
+    card = resident.adapter.card
+    return {
+        "id": name,
+        "scientific_name": card.scientific_name,
+        "taxon_id": card.taxon_id,
+        "simulated": card.simulated,
+        "version": resident.entry.version,
+        "bundle": resident.entry.bundle,
+        "tasks": [asdict(task) for task in card.tasks],
+    }
+
+
+def _tell(watch: Watch, results: Sequence[Answer | Refusal]) -> None:
+    for result in results:
+        if isinstance(result, Refusal):
+            watch.metrics.rejected(result.problem.type.removeprefix(answer.URN).replace("-", "_"))
+            continue
+        clean = result.normalised
+        watch.observed(
+            result.species,
+            length=result.length,
+            gc=gc(clean.sequence),
+            n_share=clean.n / result.length,
+            match=result.match,
+        )
+
+
+def _answered(results: Sequence[Answer | Refusal]) -> JSONResponse:
+    """All results where at least one is an answer; else the one problem they share, or 422 for different ones."""
+    problems = [result.problem for result in results if isinstance(result, Refusal)]
+    if len(problems) < len(results):
+        return JSONResponse({"results": [formats.as_json(result) for result in results]})
+    first = problems[0]
+    if len(problems) > 1:
+        shared = len({problem.type for problem in problems}) == 1
+        status = first.status if len({problem.status for problem in problems}) == 1 else 422
+        kind, title = (
+            (first.type, first.title) if shared else (f"{answer.URN}no-answer", "No record could be annotated")
+        )
+        detail = f"none of the {len(problems)} records could be annotated; the first: {first.detail}"
+        first = Problem(type=kind, title=title, status=status, detail=detail)
+    return _problem(first, errors=[formats.problem_json(problem) for problem in problems])
+
+
+def _problem(problem: Problem, **more: Any) -> JSONResponse:
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if problem.status in (503, 504) else {}
+    body = formats.problem_json(problem) | more
+    return JSONResponse(body, status_code=problem.status, headers=headers, media_type=_PROBLEM_JSON)
+
+
+async def _on_refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RefusedError), "registered for RefusedError alone"
+    return _problem(error.problem)
+
+
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException), "registered for HTTPException alone"
+    titles = {404: ("not-found", "Not found"), 405: ("method", "Method not allowed")}
+    kind, title = titles.get(error.status_code, ("http", error.detail))
+    detail = f"{request.method} is nothing that {request.url.path} answers to; /docs lists what there is"
+    response = _problem(answer.refused(kind, title, error.status_code, detail).problem)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _on_parameters(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError), "registered for RequestValidationError alone"
+    detail = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+    return _problem(answer.refused(*admission.MALFORMED, detail).problem)
+
+
+async def _on_bug(_: Request, __: Exception) -> JSONResponse:
+    return _problem(
+        answer.refused("internal", "Internal error", 500, "something went wrong inside the service").problem
+    )
+
+
+class _Timed:
+    """Tells the watch about every request, under its route's template."""
+
+    def __init__(self, inner: ASGIApp, watch: Watch) -> None:
+        self._inner = inner
+        self._watch = watch
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        started = time.monotonic()
+        status = 500
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._inner(scope, receive, note)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self._watch.record(route, status, time.monotonic() - started)

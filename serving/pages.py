@@ -1,0 +1,63 @@
+"""Two pages: where things are, and the API with a form to try it. Nothing in them comes from outside."""
+
+from pathlib import Path
+
+import fastapi_offline
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.responses import HTMLResponse
+from starlette.staticfiles import StaticFiles
+
+# The package ships Swagger UI's files; only they are used.
+_ASSETS = Path(fastapi_offline.__file__).parent / "static"
+_MOUNT = "/docs/assets"
+
+_HOME = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Episome</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+body { font: 16px/1.6 system-ui, sans-serif; max-width: 42rem; margin: 3rem auto; padding: 0 1rem; color: #1c2733; }
+pre { background: #eef2f6; padding: 1rem; overflow-x: auto; border-radius: 6px; }
+a { color: #0b5cad; }
+@media (prefers-color-scheme: dark) { body { background: #11171d; color: #dce4ec; } pre { background: #1d262f; }
+  a { color: #79b8ff; } }
+</style></head><body>
+<h1>Episome</h1>
+<p>One DNA language model, one small adapter per species.</p>
+<ul>
+<li><a href="docs">API and a form to try it</a></li>
+<li><a href="monitor">Monitor: latency, rate and drift, live</a></li>
+<li><a href="v1/species">Species that answer now</a></li>
+<li><a href="metrics">Prometheus metrics</a></li>
+</ul>
+<pre>curl -s localhost:3000/v1/annotate --json '{"species": "human_sim",
+  "records": [{"id": "seq1", "sequence": "ACGTACGTGGTAAGT"}]}'</pre>
+</body></html>
+"""
+
+
+def router(title: str) -> APIRouter:
+    """``/`` and ``/docs``."""
+    pages = APIRouter(include_in_schema=False)
+
+    @pages.get("/")
+    def home() -> HTMLResponse:
+        return HTMLResponse(_HOME)
+
+    @pages.get("/docs")
+    def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="openapi.json",
+            title=title,
+            swagger_js_url=f"{_MOUNT[1:]}/swagger-ui-bundle.js",
+            swagger_css_url=f"{_MOUNT[1:]}/swagger-ui.css",
+            swagger_favicon_url=f"{_MOUNT[1:]}/favicon.png",
+        )
+
+    return pages
+
+
+def mount(app: FastAPI) -> None:
+    """Serve the pages and what they need."""
+    app.include_router(router(app.title))
+    app.mount(_MOUNT, StaticFiles(directory=_ASSETS), name="assets")
