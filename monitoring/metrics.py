@@ -13,8 +13,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from monitoring.ring import STAGES
 
 CODES: Final = ("200", "400", "404", "405", "413", "415", "422", "500", "503", "504")
-REJECTIONS: Final = ("character", "empty", "too_long", "duplicate_id", "unknown_species", "unknown_task")
-SHEDS: Final = ("queue_full", "deadline", "stopping")
+REJECTIONS: Final = ("character", "empty", "not_scored", "unknown_species", "unknown_task")
+SHEDS: Final = ("busy", "not_ready", "queue_full")
 SWAPS: Final = ("ok", "refused")
 SIGNALS: Final = ("mismatch", "gc")
 OTHER: Final = "other"

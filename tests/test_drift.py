@@ -117,6 +117,17 @@ def test_margin_is_the_difference_of_likelihoods_and_turns_with_own(profiles: di
     assert drift.match(sequence, "high", profiles, 10).margin_nats == pytest.approx(-difference)
 
 
+def test_a_long_sequence_counts_as_its_average_300_bases(profiles: dict[str, drift.Profile]) -> None:
+    unit = dna(15, 295, GC_RICH)
+    once, often = (
+        drift.match(unit + unit[:5], "low", profiles, 10),
+        drift.match(unit * 40 + unit[:5], "low", profiles, 10),
+    )
+    assert often.margin_nats == pytest.approx(once.margin_nats)
+    whole = drift.log_likelihood(profiles["low"], unit * 40) - drift.log_likelihood(profiles["high"], unit * 40)
+    assert whole < 39 * once.margin_nats
+
+
 def test_verdict_changes_exactly_beyond_the_asked_nats(profiles: dict[str, drift.Profile]) -> None:
     sequence = dna(8, 300, GC_RICH)
     margin = drift.match(sequence, "low", profiles, 10).margin_nats
