@@ -34,11 +34,10 @@ def main(species: str) -> None:
 def _classifier(chosen: Params, species: str) -> Classifier:
     """Base, adapter started from the donor's where there is one, and an empty head."""
     encoder = model.load(paths.base())
-    if not isinstance(encoder, model.Encoder):
-        raise EpisomeError(f"{paths.base()} holds no encoder")
     adapter = lora.attach(encoder, **chosen.lora.model_dump(), seed=chosen.seed)
     subject = Classifier(
         adapter,
+        encoder.config.hidden_size,
         tokenizer.Tokenizer.load(paths.base() / "tokenizer.json"),
         chosen.tasks_of(species),
         Composition(k=chosen.head.composition_k, phased=chosen.head.phased_codons),

@@ -56,10 +56,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fresh(base: Path, k: int = 2) -> Classifier:
     """A classifier with an untrained adapter."""
     encoder = model.load(base)
-    assert isinstance(encoder, model.Encoder)
     adapter = lora.attach(encoder, rank=2, alpha=4, targets="all", dropout=0.0, seed=1)
     tokens = tokenizer.Tokenizer.load(base / "tokenizer.json")
-    return Classifier(adapter, tokens, [WHOLE, SITE], Composition(k=k, phased=False))
+    return Classifier(adapter, encoder.config.hidden_size, tokens, [WHOLE, SITE], Composition(k=k, phased=False))
 
 
 def numbers(**changes: object) -> params.Train:
@@ -196,18 +195,15 @@ def test_a_donors_adapter_starts_a_species_and_a_wrong_one_is_refused(base: Path
     for layer in lora.layers(donor.encoder):
         torch.testing.assert_close(got[layer.name], layer.scale * layer.b @ layer.a)
     encoder = model.load(base)
-    assert isinstance(encoder, model.Encoder)
     wider = lora.attach(encoder, rank=4, alpha=8, targets="all", dropout=0.0, seed=3)
     lora.load_factors(wider, tmp_path / lora.WEIGHTS)
     for layer in lora.layers(wider):
         torch.testing.assert_close(layer.scale * layer.b @ layer.a, got[layer.name].detach(), atol=1e-6, rtol=1e-5)
     encoder = model.load(base)
-    assert isinstance(encoder, model.Encoder)
     attention = lora.attach(encoder, rank=2, alpha=4, targets="attention", dropout=0.0, seed=3)
     with pytest.raises(EpisomeError, match="adapts other layers"):
         lora.load_factors(attention, tmp_path / lora.WEIGHTS)
     encoder = model.load(base)
-    assert isinstance(encoder, model.Encoder)
     narrow = lora.attach(encoder, rank=1, alpha=2, targets="all", dropout=0.0, seed=3)
     with pytest.raises(EpisomeError, match=r"wanted at most .*lora\.rank"):
         lora.load_factors(narrow, tmp_path / lora.WEIGHTS)

@@ -100,15 +100,19 @@ class Classifier(nn.Module):
     """One species' model: base encoder with its adapter, and its head."""
 
     def __init__(
-        self, encoder: PeftModel, tokenizer: Tokenizer, tasks: Sequence[Task], composition: Composition
+        self,
+        encoder: PeftModel,
+        hidden_size: int,
+        tokenizer: Tokenizer,
+        tasks: Sequence[Task],
+        composition: Composition,
     ) -> None:
         super().__init__()
-        hidden = encoder.get_base_model().config.hidden_size
         self.encoder = encoder
         self.tokenizer = tokenizer
         self.tasks = tuple(tasks)
         self.composition = composition
-        self.head = Head(hidden, composition.size, [task.scope == "site" for task in tasks])
+        self.head = Head(hidden_size, composition.size, [task.scope == "site" for task in tasks])
 
     def features(self, ids: Tensor, mask: Tensor, centre: Tensor, composition: Tensor) -> Tensor:
         """What the head sees: float [B, 2d + K] of int64 [B, S] ids and mask, int64 [B] centres, float [B, K]."""
@@ -189,11 +193,13 @@ def load_classifier(base: Path, adapter: Path) -> Classifier:
     record = json.loads((adapter / TRAINING).read_text(encoding="utf-8"))
     tasks = [Task(**{**task, "labels": tuple(task["labels"])}) for task in record["tasks"]]
     encoder = model.load(base)
-    if not isinstance(encoder, model.Encoder):
-        raise EpisomeError(f"{base}: holds a {type(encoder).__name__}, wanted an encoder")
     peft_model = lora.load(encoder, adapter)
     classifier = Classifier(
-        peft_model, Tokenizer.load(base / "tokenizer.json"), tasks, Composition(**record["composition"])
+        peft_model,
+        encoder.config.hidden_size,
+        Tokenizer.load(base / "tokenizer.json"),
+        tasks,
+        Composition(**record["composition"]),
     )
     head = load_file(adapter / HEAD)
     classifier.head.fill(head["weight"], head["bias"])

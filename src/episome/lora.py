@@ -41,7 +41,7 @@ class Adapted:
 
 
 def attach(
-    encoder: Encoder, *, rank: int, alpha: float, targets: Literal["attention", "all"], dropout: float, seed: int
+    encoder: Encoder, *, rank: int, alpha: int, targets: Literal["attention", "all"], dropout: float, seed: int
 ) -> PeftModel:
     """Freeze the encoder and put a fresh adapter on it: A random by `seed`, B zero, so that ΔW = 0."""
     torch.manual_seed(seed)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, overload
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -151,6 +151,8 @@ class _Stack(nn.Module):
 class Encoder(nn.Module):
     """The encoder, without pooler (the published checkpoint has none)."""
 
+    slopes: Tensor
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
@@ -261,6 +263,14 @@ def fresh(config: Config, seed: int) -> MaskedLM:
         else:
             nn.init.ones_(parameter)
     return model
+
+
+@overload
+def load(folder: Path | str, masked_lm: Literal[False] = False) -> Encoder: ...
+
+
+@overload
+def load(folder: Path | str, masked_lm: Literal[True]) -> MaskedLM: ...
 
 
 def load(folder: Path | str, masked_lm: bool = False) -> Encoder | MaskedLM:

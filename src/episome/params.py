@@ -172,7 +172,7 @@ class Lora(_Frozen):
     """Low-rank adapters (Hu et al. 2021)."""
 
     rank: Count
-    alpha: Positive
+    alpha: Count
     targets: Literal["attention", "all"]
     dropout: Share
 
@@ -261,10 +261,14 @@ class Params(_Frozen):
     def _names_resolve(self) -> "Params":
         for key, species in self.species.items():
             if species.donor != "base" and species.donor not in self.species:
-                raise ValueError(f"species.{key}.donor: {species.donor!r} is no species here; known: base, {', '.join(self.species)}")
+                raise ValueError(
+                    f"species.{key}.donor: {species.donor!r} is no species here; known: base, {', '.join(self.species)}"
+                )
             for task in task_names(species.source):
                 if task not in self.tasks:
-                    raise ValueError(f"species.{key}.source: task {task!r} is not under tasks; known: {', '.join(self.tasks)}")
+                    raise ValueError(
+                        f"species.{key}.source: task {task!r} is not under tasks; known: {', '.join(self.tasks)}"
+                    )
             Train.model_validate({**self.train.model_dump(), **species.train})
         return self
 
@@ -317,5 +321,8 @@ def read(path: Path = Path("params.yaml")) -> Params:
     except yaml.YAMLError as error:
         raise EpisomeError(f"{path}: not YAML: {error}") from error
     except ValidationError as error:
-        lines = "\n".join(f"  {'.'.join(map(str, e['loc'])) or 'params'}: {e['msg']} (came: {e['input']!r:.80})" for e in error.errors())
+        lines = "\n".join(
+            f"  {'.'.join(map(str, e['loc'])) or 'params'}: {e['msg']} (came: {e['input']!r:.80})"
+            for e in error.errors()
+        )
         raise EpisomeError(f"{path}: {error.error_count()} wrong value(s)\n{lines}") from error

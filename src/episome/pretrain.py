@@ -48,7 +48,7 @@ def fit(
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
-        yield Step(number=number, total=len(plan), loss=loss.item(), learning_rate=schedule.get_last_lr()[0])
+        yield Step(number=number, total=len(plan), loss=loss.item(), learning_rate=float(schedule.get_last_lr()[0]))
     model.eval()
 
 

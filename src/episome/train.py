@@ -158,7 +158,7 @@ def condition(classifier: Classifier, examples: Examples) -> None:
     scale = torch.where(spread > 0, spread, torch.ones_like(spread))
     head = classifier.head
     with torch.no_grad():
-        head.composition *= scale / head.scale
+        head.composition.mul_(scale / head.scale)
         head.scale.copy_(scale)
 
 
