@@ -25,10 +25,8 @@ COLUMNS = {
 def rows() -> pd.DataFrame:
     first = {**COLUMNS, "sequence": ["ACGT", "GGGG", "ACGTN"], "label": [1, 0, 1]}
     second = {**COLUMNS, "sequence": ["TTTT", "CCCC", "TTTTN"], "label": [0, 0, 1]}
-    frames = [
-        dataset.build(first, "promoter", ["promoter", "donor"]),
-        dataset.build(second, "donor", ["promoter", "donor"]),
-    ]
+    names = ["promoter", "donor"]
+    frames = [dataset.build(first, "promoter", names), dataset.build(second, "donor", names)]
     return pd.concat(frames, ignore_index=True)
 
 

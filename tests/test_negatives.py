@@ -8,16 +8,8 @@ from episome.negatives import Window
 
 
 def window(gc: int, kind: str = "") -> Window:
-    return Window(
-        sequence="G" * gc + "A" * (100 - gc),
-        contig="1",
-        start=0,
-        end=100,
-        strand="+",
-        split="train",
-        group="g",
-        kind=kind,
-    )
+    sequence = "G" * gc + "A" * (100 - gc)
+    return Window(sequence=sequence, contig="1", start=0, end=100, strand="+", split="train", group="g", kind=kind)
 
 
 def match(positives: list[int], candidates: list[Window], count: int) -> tuple[list[Window], int]:

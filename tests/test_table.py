@@ -59,7 +59,7 @@ def test_a_label_is_zero_or_one(tmp_path: Path, text: str) -> None:
 def test_kmer_text_is_refused_with_a_hint_and_a_bad_letter_without(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.csv", "sequence,label\nACGTAC CGTACG,1\nAC-T,1\nacgu,0\n")
     kmers, gap, good = table.read(path, ("sequence", "label"))
-    with pytest.raises(TableError, match="line 2.*k-mer text"):
+    with pytest.raises(TableError, match=r"line 2.*k-mer text"):
         table.sequence(path, kmers, "n")
     with pytest.raises(TableError, match="line 3: character '-' at position 3") as caught:
         table.sequence(path, gap, "n")

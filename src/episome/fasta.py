@@ -4,7 +4,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -37,6 +37,8 @@ class Record:
 def read(source: Path | BinaryIO) -> Iterator[Record]:
     """Yield the records of a FASTA file or binary stream; gzip is known by its first bytes, CRLF is fine.
 
+    A stream is used up and closed.
+
     Raises:
         FastaError: no such file, an empty file, no header where one belongs, bytes that are no ASCII text,
             an empty or a repeated id, a truncated or damaged gzip file.
@@ -62,7 +64,7 @@ def _records(raw: BinaryIO, name: str) -> Iterator[Record]:
     packed = stream.peek(len(MAGIC)).startswith(MAGIC)
     text = cast("BinaryIO", gzip.GzipFile(fileobj=stream) if packed else stream)
     seen: dict[str, int] = {}
-    with dnaio.open(text, fileformat="fasta") as reader:
+    with closing(text), dnaio.open(text, fileformat="fasta") as reader:
         for number, entry in enumerate(reader, start=1):
             identifier, description = _header(entry.name)
             if not identifier:

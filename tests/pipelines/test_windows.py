@@ -1,0 +1,144 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from episome import dataset
+from episome.types import EpisomeError
+from pipelines import corpus, windows
+from tests import tiny_genome
+from tests.conftest import ROOT
+
+
+def species(source: dict[str, Any], *, simulated: bool = False, release: str = "none") -> dict[str, Any]:
+    return {
+        "scientific_name": "Toy species", "taxon_id": 1, "simulated": simulated, "donor": "base", "prior": "none",
+        "release": release, "source": source, "train": {},
+    }  # fmt: skip
+
+
+def labelled(folder: Path) -> None:
+    texts = {"train": "AACCGTAC1 CCGGTATA0 AAAATTTC1", "dev": "GGGGATAT1", "test": "TTCACACA0"}
+    folder.mkdir(parents=True)
+    for name, rows in texts.items():
+        lines = [f"{row[:-1]},{row[-1]}" for row in rows.split()]
+        (folder / f"{name}.csv").write_text("\n".join(["sequence,label", *lines]) + "\n")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with one species of a genome and one of labelled sets; the working directory is its root."""
+    tiny_genome.write(tmp_path / "data/world/demo/wild")
+    labelled(tmp_path / "sets/orf")
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    genome = {"kind": "genome", "folder": "data/world/demo/wild", "tasks": ["promoter", "donor"]}
+    sets = {"kind": "labelled", "folder": "sets", "sets": {"orf": "orf"}}
+    params["tasks"]["orf"] = {"scope": "sequence", "labels": ["noncoding", "coding"]}
+    params["species"] = {"wild": species(genome, simulated=True), "lab": species(sets)}
+    params["base"]["species"] = ["wild", "lab"]
+    params["windows"] |= {"exclusion": 10, "corpus_window": 100, "corpus_share": 1.0}
+    write(tmp_path, params)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(folder: Path, params: dict[str, Any]) -> None:
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def report(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(f"data/windows/{name}/report.json").read_text())
+    return found
+
+
+def test_a_genome_becomes_rows_a_report_and_a_corpus(project: Path) -> None:
+    windows.main("wild")
+    rows = dataset.read(project / "data/windows/wild/rows.parquet")
+    assert dataset.tasks(rows) == ("promoter", "donor")
+    assert set(rows["species"]) == {"wild"}
+    assert set(rows["origin"]) == {"simulated:demo"}
+    found = report("wild")
+    texts = (project / "data/windows/wild/corpus.txt").read_text().splitlines()
+    assert found["corpus"] == {"sequences": len(texts), "bases": sum(map(len, texts))}
+    assert set("".join(texts)) <= set("ACGTN")
+    assert sum(found["rows"]["donor"][side].get("1", 0) for side in ("train", "val", "test")) == 18
+
+
+def test_labelled_sets_become_rows_and_only_training_text_enters_the_corpus(project: Path) -> None:
+    windows.main("lab")
+    rows = dataset.read(project / "data/windows/lab/rows.parquet")
+    assert set(rows["origin"]) == {"labelled:orf"}
+    assert report("lab")["rows"] == {"orf": {"train": {"0": 1, "1": 2}, "val": {"1": 1}, "test": {"0": 1}}}
+    texts = (project / "data/windows/lab/corpus.txt").read_text().split()
+    assert texts == ["AACCGTAC", "CCGGTATA", "AAAATTTC"]
+
+
+def test_a_release_adds_rows_and_leaves_the_others_and_the_corpus_alone(project: Path) -> None:
+    windows.main("lab")
+    before = dataset.read(project / "data/windows/lab/rows.parquet")
+    text = (project / "data/windows/lab/corpus.txt").read_bytes()
+    (project / "releases/june").mkdir(parents=True)
+    (project / "releases/june/new.csv").write_text("sequence,label,task,split\nGAGAGAGA,1,orf,train\n")
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["species"]["lab"]["release"] = "june"
+    write(project, params)
+    windows.main("lab")
+    after = dataset.read(project / "data/windows/lab/rows.parquet")
+    assert after.iloc[: len(before)].equals(before)
+    assert after.iloc[-1][["sequence", "release"]].tolist() == ["GAGAGAGA", "june"]
+    assert report("lab")["release"]["kept"] == 1
+    assert (project / "data/windows/lab/corpus.txt").read_bytes() == text
+
+
+def test_the_stage_gives_the_same_bytes_again(project: Path) -> None:
+    files = [project / "data/windows/wild" / name for name in ("rows.parquet", "report.json", "corpus.txt")]
+    windows.main("wild")
+    first = [path.read_bytes() for path in files]
+    windows.main("wild")
+    assert [path.read_bytes() for path in files] == first
+
+
+def checked(name: str, *, passed: bool) -> None:
+    folder = Path("reports/check") / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "result.json").write_text(json.dumps({"passed": passed}))
+
+
+def test_the_corpus_joins_the_species_once_their_rows_passed(project: Path) -> None:
+    windows.main("wild")
+    windows.main("lab")
+    with pytest.raises(EpisomeError, match=r"reports/check/wild/result\.json: no such file.*'wild'"):
+        corpus.main()
+    checked("wild", passed=True)
+    checked("lab", passed=False)
+    with pytest.raises(EpisomeError, match="the check of 'lab' failed"):
+        corpus.main()
+    checked("lab", passed=True)
+    corpus.main()
+    texts = (project / "data/corpus.txt").read_text().splitlines()
+    parts = [Path(f"data/windows/{name}/corpus.txt").read_text().splitlines() for name in ("wild", "lab")]
+    assert sorted(texts) == sorted({text for part in parts for text in part})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pipelines.windows", "nobody"], "windows: no species 'nobody'"),
+        (["pipelines.corpus"], "corpus: reports/check"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_a_failing_status(project: Path, arguments: list[str], message: str) -> None:
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=project, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,118 @@
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from episome import dataset, release, split
+from episome.types import EpisomeError, Task
+from tests.tiny_genome import WINDOWS
+
+TASKS = (Task(name="orf", scope="sequence"), Task(name="near", scope="window", window=6, labels=("far", "near")))
+# A group whose hash puts it on the given side of a release.
+SIDES = {split.by_group(f"g{i}", release.SHARES, 3): f"g{i}" for i in range(200)}
+
+
+def source() -> pd.DataFrame:
+    columns = {
+        "sequence": ["AACCGA", "CCCCGA", "TTTTGA"],
+        "label": [1, 0, 1],
+        "species": "toy",
+        "contig": "",
+        "start": 0,
+        "end": 6,
+        "strand": "+",
+        "split": ["train", "val", "test"],
+        "group": ["FAM1", "FAM2", SIDES["train"]],
+        "origin": "labelled:toy",
+        "negative_kind": ["", "absent", ""],
+        "release": "none",
+    }
+    return dataset.build(columns, "orf", [task.name for task in TASKS])
+
+
+def load(folder: Path, *lines: str, header: str = "sequence,label,task") -> tuple[pd.DataFrame, dict[str, Any]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "rows.csv").write_text("\n".join([header, *lines]) + "\n")
+    return release.load(folder, source(), TASKS, species="toy", windows=WINDOWS, seed=3)
+
+
+def test_rows_of_several_tasks_carry_the_releases_name(tmp_path: Path) -> None:
+    rows, report = load(tmp_path / "june", "ggggaa,1,orf", "GUGUAC,0,near")
+    assert rows["sequence"].tolist() == ["GGGGAA", "GTGTAC"]
+    assert rows["label_orf"].tolist() == [1, -1]
+    assert rows["label_near"].tolist() == [-1, 0]
+    assert rows["negative_kind"].tolist() == ["", "far"]
+    assert rows["group"].tolist() == [split.canonical_group(s) for s in rows["sequence"]]
+    assert (set(rows["release"]), set(rows["origin"])) == ({"june"}, {"release:june"})
+    assert (report["read"], report["kept"]) == (2, 2)
+
+
+def test_a_side_comes_from_the_file_then_from_the_source_then_from_the_hash(tmp_path: Path) -> None:
+    lines = [
+        f"GGGGAA,1,orf,{SIDES['train']},val",
+        f"GGGGAC,1,orf,{SIDES['train']},",
+        "GGGGAG,1,orf,FAM2,",
+        f"GGGGCA,1,orf,{SIDES['test']},",
+        f"GGGGCC,1,orf,{SIDES['val']},",
+        "AACCGA,0,orf,,",
+    ]
+    rows, _ = load(tmp_path, *lines, header="sequence,label,task,group,split")
+    assert rows["split"].tolist() == ["val", "test", "val", "test", "val", "train"]
+
+
+def test_repeats_are_dropped_contrary_labels_stay_and_everything_is_counted(tmp_path: Path) -> None:
+    rows, report = load(
+        tmp_path,
+        "AACCGA,1,orf",  # in the source with this label
+        "TCGGTT,0,orf",  # its reverse complement, with the other label
+        "AACCGA,0,near",  # another task: nothing to repeat
+        "GGGGAA,1,orf",
+        "TTCCCC,1,orf",  # repeats the row before on the other strand
+        "GCGCAA,1,orf",
+        "GCGCAA,0,orf",
+        "ACNNNN,0,orf",
+    )
+    # The release says both of AACCGA, so neither of its own two rows is used.
+    assert rows["sequence"].tolist() == ["GGGGAA", "AACCGA"]
+    assert {k: v for k, v in report.items() if k != "contradicts_source"} == {
+        "read": 8,
+        "kept": 2,
+        "too_many_n": 1,
+        "contradicts_itself": 4,
+        "repeated": 1,
+        "already_there": 0,
+    }
+    rows, report = load(tmp_path, "AACCGA,1,orf", "CCCCGA,1,orf")
+    assert rows["sequence"].tolist() == ["CCCCGA"]
+    assert rows["split"].tolist() == ["val"]
+    assert report["already_there"] == 1
+    assert report["contradicts_source"] == {
+        "rows": 1,
+        "examples": [{"place": "rows.csv line 3", "label": 1, "source_label": 0}],
+    }
+
+
+def test_all_files_of_the_folder_are_read_in_order(tmp_path: Path) -> None:
+    (tmp_path / "more.csv").write_text("sequence,label,task\nGGGGGG,1,orf\n")
+    rows, _ = load(tmp_path, "GCGCAA,1,orf")
+    assert rows["sequence"].tolist() == ["GGGGGG", "GCGCAA"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("GGGG,1,exon,", "rows.csv line 2: task 'exon'; this species has: orf, near"),
+        ("GGGG,1,orf,dev", "line 2: split 'dev'; wanted: train, val, test or nothing"),
+        ("GGGG,x,orf,", "line 2: label 'x'"),
+        ("GG-G,1,orf,", "line 2: character '-' at position 3"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+    with pytest.raises(EpisomeError, match=message):
+        load(tmp_path, line, header="sequence,label,task,split")
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EpisomeError, match=r"no \.csv or \.csv\.gz file"):
+        release.load(tmp_path, source(), TASKS, species="toy", windows=WINDOWS, seed=3)
