@@ -88,11 +88,16 @@ def promote(
         )
         shelf.publish(place, files.base)
         shelf.publish(place, files.bundle)
-        prior = str(report["prior"] or "none")
         ledger.append(
             LEDGER,
             Move(
-                actor=actor, action="promote", species=species, before=present, after=entry, prior=prior, reason=reason
+                actor=actor,
+                action="promote",
+                species=species,
+                before=present,
+                after=entry,
+                prior=report["prior"],
+                reason=reason,
             ),
         )
         shelf.point(place, species, entry)
@@ -149,11 +154,6 @@ def doctor(settings: Params, *, mend: bool = False) -> tuple[str, ...]:
             if mend:
                 found += _align(species, entry)
         found += _alias_differences(species, entry)
-    if len(bases := {entry.base for entry in present.values()}) > 1:
-        found.append(
-            f"shelf: champions need {len(bases)} different bases ({', '.join(sorted(base[:12] for base in bases))}); "
-            "one service holds one base: promote the species that are behind"
-        )
     return tuple(dict.fromkeys(found))
 
 
@@ -198,9 +198,9 @@ def _judged(version: Version, path: Path, present: Entry | None, *, uncompared: 
     reasons = [*_reasons(version, hashlib.sha256(raw).hexdigest(), report)]
     if present is not None and not uncompared:
         wanted = champions.prior_name(version.species, present.bundle)
-        if report["prior"] not in (wanted, present.bundle):
+        if report["prior"] != wanted:
             reasons.append(
-                f"the gate compared it with {report['prior'] or 'none'}, the champion is {wanted}; "
+                f"the gate compared it with {report['prior']}, the champion is {wanted}; "
                 f"`episome retrain {version.species}` compares, `--uncompared` goes without"
             )
     if reasons:

@@ -7,11 +7,22 @@ import json
 import sys
 
 from episome import bundle, params
+from episome.types import EpisomeError
 from pipelines import paths, tracking
 
 
 def register(species: str, settings: params.Params) -> tracking.Version:
-    """Register the workspace's bundle of a species, or find the version it already has."""
+    """Register the workspace's bundle of a species, or find the version it already has.
+
+    Raises:
+        EpisomeError: bundle and gate report are of different runs, or MLflow failed.
+    """
+    judged, digest = json.loads(paths.gate(species).read_bytes())["bundle"], bundle.digest(paths.bundle(species))
+    if judged != digest:
+        raise EpisomeError(
+            f"{paths.gate(species)} judges bundle {judged[:12]}, {paths.bundle(species)} is {digest[:12]}; "
+            f"`dvc repro gate@{species}` judges it"
+        )
     numbers = {
         "seed": settings.seed,
         "species": settings.of(species).model_dump(mode="json"),
@@ -41,6 +52,7 @@ def main(species: str) -> None:
         "species": species,
         "model": tracking.model_name(species),
         "version": version.number,
+        "uri": tracking.pyfunc_uri(version),
         "bundle": version.bundle,
         "base": bundle.digest(paths.bundle("base")),
         "gate": version.gate,
@@ -52,4 +64,7 @@ def main(species: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except EpisomeError as error:
+        sys.exit(f"register: {error}")

@@ -106,7 +106,7 @@ def _track(folders: Sequence[Path]) -> None:
     """Put folders under DVC that are not yet; their names hold their content, so once is enough."""
     fresh = [str(folder) for folder in folders if not folder.with_name(f"{folder.name}.dvc").exists()]
     if fresh:
-        _dvc("add", "--quiet", *fresh)
+        _dvc("add", *fresh)
 
 
 @contextmanager

@@ -6,13 +6,13 @@ were uploaded, fetched back and found equal: MLflow itself calls a half-uploaded
 
 import hashlib
 import os
-import shutil
+import re
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ os.environ["DO_NOT_TRACK"] = "true"
 os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default waits for minutes when a server is gone
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the default tries for minutes when a server is gone
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 
 import mlflow.pyfunc
 from mlflow import MlflowClient
@@ -34,6 +35,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.types import ColSpec, Schema
+from sqlalchemy.exc import SQLAlchemyError
 
 import episome
 from episome import bundle
@@ -54,8 +56,8 @@ class Files:
     """What one version is made of.
 
     Attributes:
-        bundle: folder of the species bundle.
-        base: folder of the base bundle it needs.
+        bundle: folder of the species bundle, named as the species.
+        base: folder of the base bundle it needs, named ``base``.
         gate: gate report (JSON) of this bundle.
         evaluation: test metrics (JSON).
         training: steps and epochs of the training run (JSON).
@@ -114,7 +116,7 @@ def register(species: str, files: Files, numbers: Mapping[str, Any], experiment:
     digest = bundle.digest(files.bundle)
     with _errors_named(), lock.hold(REGISTRY / ".register.lock"):
         client = _client()
-        known = _find(client, species, digest)
+        known = next((found for found in map(_version, _search(client, species)) if found.bundle == digest), None)
         if known is None:
             return _create(client, species, files, numbers, experiment)
         if known.gate != _sha256(files.gate):
@@ -129,25 +131,18 @@ def versions(species: str) -> tuple[Version, ...]:
         return tuple(_version(found) for found in _search(_client(), species))
 
 
-def by_alias(species: str, alias: str) -> Version | None:
-    """The version an alias names, or None.
+def champion(species: str) -> Version | None:
+    """The version that the alias `champion` names, or None.
 
     Raises:
         TrackingError: MLflow cannot be asked.
     """
     with _errors_named():
         client = _client()
-        names = [
-            found
-            for found in client.search_registered_models(f"name = '{model_name(species)}'")
-            if alias in found.aliases
-        ]
-        return _version(client.get_model_version_by_alias(names[0].name, alias)) if names else None
-
-
-def champion(species: str) -> Version | None:
-    """The version with the alias `champion`, or None."""
-    return by_alias(species, "champion")
+        found = client.search_registered_models(f"name = '{model_name(species)}'")
+        if not found or "champion" not in found[0].aliases:
+            return None
+        return _version(client.get_model_version_by_alias(found[0].name, "champion"))
 
 
 def set_alias(species: str, alias: str, number: int | None) -> None:
@@ -169,14 +164,16 @@ def download(version: Version, folder: Path) -> Files:
         uri = _uri()
         for part in ("model", "reports"):
             download_artifacts(run_id=version.run_id, artifact_path=part, dst_path=str(folder), tracking_uri=uri)
-    inside = folder / "model" / "artifacts"
-    return Files(
-        bundle=inside / version.species,
-        base=inside / "base",
+    files = Files(
+        bundle=folder / "model/artifacts" / version.species,
+        base=folder / "model/artifacts/base",
         gate=folder / "reports" / f"gate-{version.gate}.json",
-        evaluation=folder / "reports" / "evaluation.json",
-        training=folder / "reports" / "training.json",
+        evaluation=folder / "reports/evaluation.json",
+        training=folder / "reports/training.json",
     )
+    if missing := [path.name for path in astuple(files) if not path.exists()]:
+        raise TrackingError(f"{pyfunc_uri(version)}: MLflow no longer holds {', '.join(missing)}; register it again")
+    return files
 
 
 def pyfunc_uri(version: Version) -> str:
@@ -188,12 +185,16 @@ def _client() -> MlflowClient:
     return MlflowClient(tracking_uri=_uri())
 
 
+def _address() -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{REGISTRY / 'mlflow.db'}"
+
+
 def _uri() -> str:
     """Where MLflow keeps its tables; an sqlite file is made here, whole or not at all.
 
     Several processes that open a fresh sqlite file at once break it for good: each would create the tables.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{REGISTRY / 'mlflow.db'}"
+    uri = _address()
     if not uri.startswith(_SQLITE):
         return uri
     path = Path(uri.removeprefix(_SQLITE)).absolute()
@@ -220,11 +221,9 @@ def _experiment(client: MlflowClient, name: str) -> str:
 def _create(client: MlflowClient, species: str, files: Files, numbers: Mapping[str, Any], experiment: str) -> Version:
     """Log, upload, fetch back, compare, and only then make the version."""
     digest, git_commit, dirty = bundle.digest(files.bundle), *commit.state()
-    run_id = client.create_run(
-        _experiment(client, experiment),
-        run_name=f"{species}-{digest[:12]}",
-        tags={"species": species, "bundle": digest},
-    ).info.run_id
+    about = {"species": species, "bundle": digest}
+    run = client.create_run(_experiment(client, experiment), run_name=f"{species}-{digest[:12]}", tags=about)
+    run_id = run.info.run_id
     try:
         _log_numbers(client, run_id, files, numbers)
         _log_gate(client, run_id, files.gate)
@@ -236,19 +235,11 @@ def _create(client: MlflowClient, species: str, files: Files, numbers: Mapping[s
         raise
     client.set_terminated(run_id)
     if not client.search_registered_models(f"name = '{model_name(species)}'"):
-        client.create_registered_model(
-            model_name(species), description=f"LoRA adapter, heads and calibration of {species}; one version per bundle"
-        )
-    tags = {
-        "bundle": digest,
-        "base": bundle.digest(files.base),
-        "gate": _sha256(files.gate),
-        "git_commit": git_commit,
-        "dirty": dirty,
-    }
-    return _version(
-        client.create_model_version(model_name(species), source=f"runs:/{run_id}/model", run_id=run_id, tags=tags)
-    )
+        client.create_registered_model(model_name(species), description=f"Adapters of {species}, a version a bundle")
+    tags = {"bundle": digest, "base": bundle.digest(files.base), "gate": _sha256(files.gate)}
+    tags |= {"git_commit": git_commit, "dirty": dirty}
+    source = f"runs:/{run_id}/model"
+    return _version(client.create_model_version(model_name(species), source=source, run_id=run_id, tags=tags))
 
 
 def _upload_model(client: MlflowClient, run_id: str, species: str, files: Files) -> None:
@@ -260,7 +251,7 @@ def _upload_model(client: MlflowClient, run_id: str, species: str, files: Files)
     with tempfile.TemporaryDirectory() as scratch:
         sent, back = Path(scratch) / "model", Path(scratch) / "back"
         back.mkdir()
-        _save_model(sent, species, files)
+        _save_model(sent, files)
         client.log_artifacts(run_id, str(sent), "model")
         download_artifacts(run_id=run_id, artifact_path="model", dst_path=str(back), tracking_uri=client.tracking_uri)
         wanted, found = _hashes(sent), _hashes(back / "model")
@@ -270,30 +261,21 @@ def _upload_model(client: MlflowClient, run_id: str, species: str, files: Files)
             )
 
 
-def _save_model(folder: Path, species: str, files: Files) -> None:
+def _save_model(folder: Path, files: Files) -> None:
     card = bundle.read_species_card(files.bundle)
-    with tempfile.TemporaryDirectory() as scratch:
-        named = {
-            "bundle": Path(scratch) / species,
-            "base": Path(scratch) / "base",
-        }  # MLflow keeps the last part of the path
-        for key, source in (("bundle", files.bundle), ("base", files.base)):
-            shutil.copytree(source, named[key])
-        with warnings.catch_warnings():
-            for hint in (".*type hints.*", ".*input example was not provided.*"):
-                warnings.filterwarnings("ignore", hint, UserWarning)
-            mlflow.pyfunc.save_model(
-                path=str(folder),
-                python_model=str(Path(__file__).with_name("answer.py")),
-                artifacts={key: str(path) for key, path in named.items()},
-                code_paths=[str(Path(episome.__file__).parent)],
-                pip_requirements=_requirements(),
-                signature=ModelSignature(
-                    inputs=Schema([ColSpec("string", "sequence")]),
-                    outputs=Schema([ColSpec("double", task.name) for task in card.tasks]),
-                ),
-                metadata={"species": species, "simulated": card.simulated},
-            )
+    outputs = Schema([ColSpec("double", task.name) for task in card.tasks])
+    with warnings.catch_warnings():
+        for hint in (".*type hints.*", ".*input example was not provided.*"):
+            warnings.filterwarnings("ignore", hint, UserWarning)
+        mlflow.pyfunc.save_model(
+            path=str(folder),
+            python_model=str(Path(__file__).with_name("answer.py")),
+            artifacts={"bundle": str(files.bundle), "base": str(files.base)},
+            code_paths=[str(Path(episome.__file__).parent)],
+            pip_requirements=_requirements(),
+            signature=ModelSignature(inputs=Schema([ColSpec("string", "sequence")]), outputs=outputs),
+            metadata={"species": card.species, "simulated": card.simulated},
+        )
 
 
 def _requirements() -> list[str]:
@@ -309,10 +291,8 @@ def _log_numbers(client: MlflowClient, run_id: str, files: Files, numbers: Mappi
     for start in range(0, len(params), 100):
         client.log_batch(run_id, params=params[start : start + 100])
     now = int(time.time() * 1000)
-    metrics = [
-        Metric(key, value, now, step)
-        for key, value, step in measurements.of(files.training, files.evaluation, files.gate)
-    ]
+    measured = measurements.of(files.training, files.evaluation, files.gate)
+    metrics = [Metric(key, value, now, step) for key, value, step in measured]
     for start in range(0, len(metrics), _CHUNK):
         client.log_batch(run_id, metrics=metrics[start : start + _CHUNK])
 
@@ -321,17 +301,12 @@ def _log_gate(client: MlflowClient, run_id: str, report: Path) -> None:
     client.log_text(run_id, report.read_text(encoding="utf-8"), f"reports/gate-{_sha256(report)}.json")
 
 
-def _find(client: MlflowClient, species: str, digest: str) -> Version | None:
-    return next((found for found in map(_version, _search(client, species)) if found.bundle == digest), None)
-
-
 def _search(client: MlflowClient, species: str) -> Iterator[ModelVersion]:
     """All versions, newest first, page by page."""
     token: str | None = None
     while True:
-        page = client.search_model_versions(
-            f"name = '{model_name(species)}'", order_by=["version_number DESC"], page_token=token
-        )
+        name = f"name = '{model_name(species)}'"
+        page = client.search_model_versions(name, order_by=["version_number DESC"], page_token=token)
         yield from page
         token = page.token
         if not token:
@@ -369,10 +344,9 @@ def _sha256(path: Path) -> str:
 def _errors_named() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "(?s).*noload.*", DeprecationWarning
-            )  # MLflow's own mapping, under SQLAlchemy 2.1
+            # MLflow's own table mapping, under SQLAlchemy 2.1.
+            warnings.filterwarnings("ignore", "(?s).*noload.*", DeprecationWarning)
             yield
-    except MlflowException as error:
-        where = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{REGISTRY / 'mlflow.db'}"
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+        where = re.sub("//[^/]*@", "//", _address())
         raise TrackingError(f"MLflow at {where}: {error}") from error

@@ -1,0 +1,241 @@
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from episome import bundle, params, shelf
+from episome.shelf import Entry
+from episome.types import EpisomeError, Task
+from episome_cli import retrain as command
+from pipelines import champions, releases, retrain
+from tests.conftest import ROOT
+from tests.pipelines import project
+from tests.pipelines.project import SPECIES
+from tests.toy_bundles import dna
+
+TASKS = (
+    Task(name="promoter", scope="window", window=300),
+    Task(name="donor", scope="site", window=120, motif="GT"),
+)
+PROMOTER, DONOR = dna(1, 300), dna(2, 120)
+
+# Stands in for the whole pipeline: checks that its inputs are there, and judges by the number of added rows.
+STAGE = """
+import json, sys, yaml
+from pathlib import Path
+from episome import bundle
+print("talking on stdout")
+entry = yaml.safe_load(Path("params.yaml").read_text())["species"]["human_sim"]
+rows = Path("releases", entry["release"], entry["release"] + ".csv").read_text().splitlines()
+bundle.verify(Path("prior") / entry["prior"])
+if len(rows) > 3:
+    sys.exit("too many rows")
+passed = len(rows) == 2
+check = {"name": "retention", "suite": "donor/none", "passed": passed, "message": "donor/none: it lost 0.200 MCC"}
+report = {"passed": passed, "bundle": "b", "prior": entry["prior"], "checks": [check]}
+Path("report-human_sim.json").write_text(json.dumps(report))
+Path("reports/gate").mkdir(parents=True, exist_ok=True)
+Path("reports/gate/human_sim.json").write_text(json.dumps(report))
+"""
+PIPELINE = {
+    "stages": {
+        "register": {
+            "foreach": "${species}",
+            "do": {
+                "cmd": "python stage.py ${key}",
+                "deps": ["stage.py", "prior/${item.prior}", "releases/${item.release}"],
+                "params": ["species.${key}"],
+                "outs": [{"report-${key}.json": {"cache": False}}],
+            },
+        }
+    }
+}
+
+
+def table(path: Path, *lines: str, header: str = "sequence,label,task") -> Path:
+    path.write_text("\n".join((header, *lines)) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (f"{PROMOTER},1,promotor", "line 2: task 'promotor' is none of this species; known: promoter, donor"),
+        (f"{PROMOTER[:-1]}-,1,promoter", "line 2: .*300.*'-'|line 2: .*'-'.*300"),
+        (f"{PROMOTER},2,promoter", "line 2: label '2'; wanted: 0 or 1"),
+        (f"{PROMOTER},,promoter", "line 2: label ''; wanted: 0 or 1"),
+        (f"{DONOR},1,promoter", "line 2: 120 bases; task promoter takes windows of exactly 300"),
+        (f"{PROMOTER},1", "line 2: not as many fields"),
+    ],
+)
+def test_a_wrong_row_is_refused_by_name(tmp_path: Path, line: str, said: str) -> None:
+    with pytest.raises(EpisomeError, match=said):
+        releases.read(table(tmp_path / "new.csv", line), TASKS, ambiguous="n")
+
+
+def test_a_file_that_is_no_table_of_rows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EpisomeError, match="cannot be opened"):
+        releases.read(tmp_path / "missing.csv", TASKS, ambiguous="n")
+    with pytest.raises(EpisomeError, match="a header and no rows"):
+        releases.read(table(tmp_path / "empty.csv"), TASKS, ambiguous="n")
+    with pytest.raises(EpisomeError, match="columns are sequence, label; wanted: sequence, label, task"):
+        releases.read(table(tmp_path / "short.csv", header="sequence,label"), TASKS, ambiguous="n")
+
+
+def test_a_sequence_with_both_labels_is_refused_on_either_strand(tmp_path: Path) -> None:
+    path = table(tmp_path / "new.csv", "AACC,1,whole", "GGTT,0,whole")
+    with pytest.raises(EpisomeError, match=r"line 3: label 0 for task whole, but new\.csv line 2 gives the same"):
+        releases.read(path, (Task(name="whole", scope="sequence"),), ambiguous="n")
+
+
+def test_rows_are_normalised_and_may_get_their_task_from_outside(tmp_path: Path) -> None:
+    path = table(tmp_path / "new.csv", f"{DONOR.lower().replace('t', 'u')},1", header="sequence,label")
+    (row,) = releases.read(path, TASKS, ambiguous="n", task="donor")
+    assert (row.sequence, row.label, row.task) == (DONOR, 1, "donor")
+    with pytest.raises(EpisomeError, match="--task donors: this species has no such task; known: promoter, donor"):
+        releases.read(path, TASKS, ambiguous="n", task="donors")
+
+
+def test_releases_accumulate_and_are_named_by_what_they_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = releases.read(table(tmp_path / "a.csv", f"{PROMOTER},1,promoter"), TASKS, ambiguous="n")
+    header = "task,group,label,sequence"
+    second = releases.read(table(tmp_path / "b.csv", f"donor,g1,0,{DONOR}", header=header), TASKS, ambiguous="n")
+    one = releases.write(SPECIES, first, "none")
+    two = releases.write(SPECIES, second, one)
+    assert releases.write(SPECIES, first, "none") == one
+    assert releases.write(SPECIES, second, one) == two != releases.write(SPECIES, second, "none")
+    assert re.fullmatch(rf"{SPECIES}-[0-9a-f]{{12}}", one)
+    assert {path.name for path in Path("releases", two).iterdir()} == {f"{one}.csv", f"{two}.csv"}
+    assert Path("releases", two, f"{one}.csv").read_bytes() == Path("releases", one, f"{one}.csv").read_bytes()
+    assert Path("releases", two, f"{two}.csv").read_text() == f"sequence,label,task,group\n{DONOR},0,donor,g1\n"
+    with pytest.raises(EpisomeError, match="trained on exactly these rows already"):
+        releases.write(SPECIES, first, two)
+    shutil.rmtree(Path("releases", one))
+    with pytest.raises(EpisomeError, match=f"release {one}, which is not here; `dvc checkout`"):
+        releases.write(SPECIES, second, one)
+
+
+def test_editing_params_changes_two_values_and_keeps_every_comment() -> None:
+    before = (ROOT / "params.yaml").read_bytes()
+    after = retrain.edited(before, SPECIES, {"prior": "p-1", "release": "r-1"})
+    changed = [(a, b) for a, b in zip(before.splitlines(), after.splitlines(), strict=True) if a != b]
+    assert [b.split()[:2] for _, b in changed] == [[b"prior:", b"p-1"], [b"release:", b"r-1"]]
+    assert all(a.split(b"#")[1] == b.split(b"#")[1] for a, b in changed)
+    assert retrain.edited(after, SPECIES, {"prior": "none", "release": "none"}).split() == before.split()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project under git and DVC with a champion on its shelf; its pipeline is the stage above."""
+    folder = tmp_path_factory.mktemp("lab")
+    project.make(folder)
+    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
+    base = shelf.publish(folder / "shelf", folder / "bundle/base")
+    digest = shelf.publish(folder / "shelf", folder / "bundle" / SPECIES)
+    sha = "a" * 64
+    entry = Entry(bundle=digest, base=base, version="1", git_commit="none", gate=sha, data=sha)
+    shelf.point(folder / "shelf", SPECIES, entry)
+    (folder / "stage.py").write_text(STAGE)
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(PIPELINE))
+    for name in ("prior", "releases"):
+        (folder / name / "none").mkdir(parents=True)
+    for words in (["git", "init", "--quiet"], [sys.executable, "-m", "dvc", "init", "--quiet"]):
+        subprocess.run(words, cwd=folder, check=True, env=os.environ | {"DVC_NO_ANALYTICS": "1"})
+    return folder
+
+
+@pytest.fixture
+def at_the_lab(lab: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(lab)
+    monkeypatch.delenv("EPISOME_SHELF", raising=False)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(ROOT / "src"), str(ROOT))))
+    shutil.copyfile(ROOT / "params.yaml", "params.yaml")
+    return lab
+
+
+@pytest.mark.slow
+def test_a_retrain_tracks_its_inputs_runs_the_pipeline_and_says_the_verdict(
+    at_the_lab: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    digest = shelf.read(Path("shelf")).species[SPECIES].bundle
+    said = CliRunner().invoke(command.retrain, [SPECIES, "--data", str(table(Path("a.csv"), f"{PROMOTER},1,promoter"))])
+    assert said.exception is None
+    assert "passed  retention" in said.stdout
+    assert f"Next: episome promote {SPECIES}" in said.stdout
+    streams = capfd.readouterr()
+    assert streams.out == ""
+    assert "talking on stdout" in streams.err
+
+    entry = params.read().of(SPECIES)
+    assert entry.prior == champions.prior_name(SPECIES, digest)
+    assert bundle.digest(Path("prior") / entry.prior) == digest
+    assert Path(f"prior/{entry.prior}.dvc").is_file()
+    assert Path(f"releases/{entry.release}.dvc").is_file()
+    assert subprocess.run(["git", "check-ignore", "-q", f"prior/{entry.prior}"], check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_refused_verdict_is_said_and_the_next_retrain_starts_from_the_champion_again(at_the_lab: Path) -> None:
+    two = table(Path("b.csv"), f"{PROMOTER},1,promoter", f"{DONOR},0,donor")
+    said = CliRunner().invoke(command.retrain, [SPECIES, "--data", str(two)])
+    assert said.exception is None
+    assert "FAILED  retention: donor/none: it lost 0.200 MCC" in said.stdout
+    assert "will refuse it" in said.stdout
+    settings = params.read()
+    again = retrain.retrain(SPECIES, table(Path("c.csv"), f"{DONOR},1,donor"), settings)
+    assert [path.name for path in Path("releases", again.release).iterdir()] == [f"{again.release}.csv"]
+    assert again.prior == settings.of(SPECIES).prior
+
+
+@pytest.mark.slow
+def test_a_pipeline_that_stops_leaves_params_as_they_were(at_the_lab: Path) -> None:
+    before = Path("params.yaml").read_bytes()
+    rows = [f"{dna(seed, 300)},1,promoter" for seed in range(3)]
+    with pytest.raises(EpisomeError, match=f"`dvc repro register@{SPECIES}` stopped with exit status"):
+        retrain.retrain(SPECIES, table(Path("d.csv"), *rows), params.read())
+    assert Path("params.yaml").read_bytes() == before
+
+
+def test_a_species_without_a_champion_cannot_be_retrained(at_the_lab: Path) -> None:
+    path = table(Path("e.csv"), f"{PROMOTER},1,promoter")
+    with pytest.raises(EpisomeError, match=f"mouse_sim has no champion on shelf; there are: {SPECIES}"):
+        retrain.retrain("mouse_sim", path, params.read())
+    with pytest.raises(EpisomeError, match="no species 'dog'"):
+        retrain.retrain("dog", path, params.read())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the death signal is Linux's")
+def test_the_pipeline_dies_with_whoever_started_it() -> None:
+    script = (
+        "import subprocess; from pipelines import retrain\n"
+        "child = subprocess.Popen(['sleep', '600'], preexec_fn=retrain._die_with_parent)\n"
+        "print(child.pid, flush=True); child.wait()"
+    )
+    path = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path}
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while _runs(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _runs(child)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process exists and is not just waiting to be buried."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
