@@ -256,6 +256,12 @@ def test_nan_in_the_metrics_has_no_spelling(species: Path) -> None:
         bundle.verify(species)
 
 
+def test_a_card_with_nan_is_not_written(species: Path) -> None:
+    card = replace(bundle.read_species_card(species), metrics={"promoter": {"mcc": float("nan")}})
+    with pytest.raises(BundleError, match="a number of the card is NaN"):
+        bundle.write_card(species, card)
+
+
 @pytest.mark.parametrize("name", ["../escape", "/etc/passwd", ".hidden", "weights.pkl", "base.onnx"])
 def test_a_listed_name_outside_the_format_is_refused(species: Path, name: str) -> None:
     card = json.loads((species / "card.json").read_bytes())

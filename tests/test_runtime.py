@@ -60,6 +60,18 @@ def test_a_mixed_batch_answers_as_one_by_one(home: Path, engine: Engine) -> None
     assert not together[::3, 2].any(), "human_sim has two tasks: its third column is zero"
 
 
+def test_a_row_is_the_same_to_the_bit_whatever_shares_its_run(home: Path, engine: Engine) -> None:
+    """What lets the command line and the service, which batch differently, give the same numbers."""
+    slots = [engine.add(home / name).slot for name in ("human_sim", "fly_sim", "fish_sim")]
+    rows = [
+        (engine.prepare(toy.dna(seed, length), seed), slots[seed % 3]) for seed in range(9) for length in (10, 70, 300)
+    ]
+    together = engine.logits(rows)[0]
+    for count in (1, 2, 5):
+        parts = [engine.logits(rows[start : start + count])[0] for start in range(0, len(rows), count)]
+        assert np.concatenate(parts).tobytes() == together.tobytes()
+
+
 def test_species_answer_differently(home: Path, engine: Engine) -> None:
     human, fly = engine.add(home / "human_sim").slot, engine.add(home / "fly_sim").slot
     ours, theirs = (engine.score([Row(sequence=toy.dna(1, 80), slot=slot, centre=None)])[1] for slot in (human, fly))

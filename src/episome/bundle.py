@@ -292,7 +292,10 @@ def write_card(folder: Path, card: Card | BaseCard) -> str:
         BundleError: the folder is not a bundle of that card's kind (checked by reading it back).
     """
     files = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.name != CARD}
-    (folder / CARD).write_bytes(encode(replace(card, files=files)))
+    try:
+        (folder / CARD).write_bytes(encode(replace(card, files=files)))
+    except ValueError as error:
+        raise BundleError(f"{folder / CARD}: a number of the card is NaN or infinite; mend the evaluation") from error
     verify(folder)
     return digest(folder)
 

@@ -148,7 +148,9 @@ def _calibrated(task: Task, subject: Subject) -> CalibratedTask:
             f"{subject.species}: the evaluation has no task {task.name!r}, the adapter has; "
             f"run `dvc repro evaluate@{subject.species}`"
         )
-    return CalibratedTask(**asdict(task), threshold=report["threshold"], temperature=report["temperature"])
+    return CalibratedTask(
+        **asdict(task), threshold=float(report["threshold"]), temperature=float(report["temperature"])
+    )
 
 
 def _lora(adapter: Path) -> Lora:

@@ -214,12 +214,14 @@ def _mlp(graph: _Nodes, layer: int, x: str) -> str:
 def _head(graph: _Nodes, states: str) -> None:
     """Mean state, centre state and composition through each row's own head; names the two outputs.
 
-    The product is summed term by term instead of multiplied as matrices, so that a species' logits stay
-    bit-identical when another one with more labels joins the bank.
+    Which operator sums what is chosen so that the logits of a row are the same to the bit whatever else is in its
+    run and in the bank: a ReduceSum over tokens adds in another order for one row than for several, and so may a
+    MatMul with the heads for another number of labels.
     """
-    mask = graph.op("Unsqueeze", graph.op("Cast", "attention_mask", to=TensorProto.FLOAT), graph.integers(2))
-    summed = graph.op("ReduceSum", graph.op("Mul", states, mask), graph.integers(1), keepdims=0)
-    pooled = graph.op("Div", summed, graph.op("ReduceSum", mask, graph.integers(1), keepdims=0), name="pooled")
+    mask = graph.op("Cast", "attention_mask", to=TensorProto.FLOAT)
+    weights = graph.op("Div", mask, graph.op("ReduceSum", mask, graph.integers(1), keepdims=1))
+    mean = graph.op("MatMul", graph.op("Unsqueeze", weights, graph.integers(1)), states)
+    pooled = graph.op("Squeeze", mean, graph.integers(1), name="pooled")
     where = graph.op("Unsqueeze", "centre", graph.integers(1))
     centre = graph.op("GatherND", states, where, batch_dims=1)
     features = graph.op("Concat", pooled, centre, "composition", axis=1)
