@@ -40,9 +40,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     encoder = model.load(home / "base")
     assert isinstance(encoder, model.Encoder)
     adapted = lora.attach(encoder, rank=4, alpha=8.0, targets="attention", dropout=0.0, seed=2)
-    subject = classifier.Classifier(
-        adapted, Tokenizer.load(home / "base" / "tokenizer.json"), TASKS, classifier.Composition(k=2, phased=False)
-    )
+    words = Tokenizer.load(home / "base" / "tokenizer.json")
+    heads = classifier.Composition(k=2, phased=False)
+    subject = classifier.Classifier(adapted, 24, words, TASKS, heads)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for parameter in subject.parameters():
