@@ -40,7 +40,7 @@ def describe(species: str, failure: dict[str, Any]) -> str:
     where = " ".join(filter(None, (failure["task"], failure["split"])))
     found = f"{failure['count']} rows" if failure["count"] is not None else f"observed {failure['observed']}"
     rule = failure["rule"] + (f" ({where})" if where else "")
-    head = f"check {species}: rule {rule} failed: {found}; wanted {json.dumps(failure['wanted'])}"
+    head = f"check {species}: rule {rule} failed: {found}; wanted: {failure['wanted']}"
     if failure["error"]:
         head += f"; {failure['error']}"
     return "\n".join([head, *map(_example, failure["examples"])])

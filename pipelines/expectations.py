@@ -35,9 +35,6 @@ EXAMPLES = 5
 PREFIX = 40
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
-_LIMITS = {"regex", "value_set", "value", "min_value", "max_value", "mostly"}
-"""Arguments of an expectation that say what was wanted."""
-
 _SETTINGS = DataContextConfig(
     store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
     progress_bars=ProgressBarsConfig(globally=False),
@@ -45,7 +42,7 @@ _SETTINGS = DataContextConfig(
 )
 _OUTSIDE = re.compile(
     r"<(script|noscript|style)\b.*?</\1>|<!--.*?-->|<(?:link|img)\b[^>]*>"
-    r"""|\s(?:href|src)=["'](?:https?:)?//[^"']*["']""",
+    r"""|\s(?:href|src)=["'](?!#)[^"']*["']""",
     flags=re.DOTALL,
 )
 _RANDOM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -53,8 +50,10 @@ _STYLE = """<style>
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding:0 1rem;color:#222;background:#fff}
 table{border-collapse:collapse;width:100%;margin:.5rem 0 1.5rem}
 td,th{border:1px solid #ccc;padding:.35rem .6rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}
-.badge{background:#e8eef5;border-radius:.2rem;padding:0 .3rem}.text-success{color:#136c2e}
-.text-danger,.fa-times{color:#a3111f}nav,footer,.navbar,#ge-cta-footer,.modal{display:none}ul{padding-left:1.2rem}
+.badge{background:#e8eef5;border-radius:.2rem;padding:0 .3rem}
+i.fas{font-style:normal}i.text-success{color:#136c2e}i.text-danger{color:#a3111f;font-weight:bold}
+td i.text-success::before{content:"holds"}td i.text-danger::before{content:"FAILED"}
+nav,footer,.modal,.collapse,a[data-toggle],.col-lg-2{display:none}
 </style>"""
 
 
@@ -76,63 +75,80 @@ class Outcome:
 
 
 def suite(species: str, tasks: Sequence[Task], limits: Check) -> gx.ExpectationSuite:
-    """The rules, from params; each expectation's meta names its rule, task and split."""
+    """The rules, from params; meta names an expectation's rule, task and split, its description says it in words."""
+    most_n = _about("n_share", f"at most {limits.max_n_share:.1%} of a row is N")
     expectations: list[gxe.Expectation] = [
-        gxe.ExpectColumnValuesToMatchRegex(column="sequence", regex="^[ACGTN]+$", meta={"rule": "alphabet"}),
-        gxe.ExpectColumnValuesToBeBetween(column="n_share", max_value=limits.max_n_share, meta={"rule": "n_share"}),
-        gxe.ExpectColumnValuesToBeInSet(column="species", value_set=[species], meta={"rule": "species"}),
-        gxe.ExpectColumnValuesToBeInSet(column="split", value_set=list(SPLITS), meta={"rule": "split"}),
+        gxe.ExpectColumnValuesToMatchRegex(
+            column="sequence", regex="^[ACGTN]+$", **_about("alphabet", "every base is A, C, G, T or N")
+        ),
+        gxe.ExpectColumnValuesToBeBetween(column="n_share", max_value=limits.max_n_share, **most_n),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="species", value_set=[species], **_about("species", f"every row is of {species}")
+        ),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="split", value_set=list(SPLITS), **_about("split", "every row is in train, val or test")
+        ),
     ]
     for task in tasks:
         expectations += [*_row_rules(task, limits), *_split_rules(task, limits)]
     return gx.ExpectationSuite(name=species, expectations=expectations)
 
 
+def _about(rule: str, words: str, task: str = "", split: str = "") -> dict[str, Any]:
+    """Name and wording of a rule, as arguments of an expectation."""
+    where = " ".join(filter(None, (task, split)))
+    description = f"{rule}{f' ({where})' if where else ''}: {words}"
+    return {"meta": {"rule": rule, "task": task, "split": split, "wanted": words}, "description": description}
+
+
 def _row_rules(task: Task, limits: Check) -> list[gxe.Expectation]:
     """Rules about single rows of one task, over the columns of `episome.audit`."""
     name, sequence = task.name, f"{task.name}_sequence"
+    overlap = limits.max_split_overlap
 
-    def meta(rule: str) -> dict[str, str]:
-        return {"rule": rule, "task": name}
-
-    def rarely(column: str, rule: str, share: float) -> gxe.Expectation:
-        return gxe.ExpectColumnValuesToBeInSet(
-            column=f"{name}_{column}", value_set=[False], mostly=1 - share, meta=meta(rule)
-        )
+    def rarely(column: str, rule: str, share: float, words: str) -> gxe.Expectation:
+        about = _about(rule, f"at most {share:.1%} of the {words}", name)
+        return gxe.ExpectColumnValuesToBeInSet(column=f"{name}_{column}", value_set=[False], mostly=1 - share, **about)
 
     rules: list[gxe.Expectation] = [
-        gxe.ExpectColumnValuesToBeInSet(column=dataset.label_column(name), value_set=[-1, 0, 1], meta=meta("label")),
-        gxe.ExpectColumnValuesToBeUnique(column=f"{name}_place", meta=meta("duplicates")),
-        rarely("contradicts", "contradictions", limits.max_contradictions),
-        rarely("test_in_train", "split_overlap", limits.max_split_overlap),
-        rarely("group_in_train", "group_overlap", limits.max_split_overlap),
+        gxe.ExpectColumnValuesToBeInSet(
+            column=dataset.label_column(name),
+            value_set=[dataset.MISSING, 0, 1],
+            **_about("label", "every label is 0, 1 or missing (-1)", name),
+        ),
+        gxe.ExpectColumnValuesToBeUnique(
+            column=f"{name}_place",
+            **_about("duplicates", "no locus, or sequence where there is none, twice in a split of a release", name),
+        ),
+        rarely("contradicts", "contradictions", limits.max_contradictions, "sequences carry both labels"),
+        rarely("test_in_train", "split_overlap", overlap, "test rows are in train too, on either strand"),
+        rarely("group_in_train", "group_overlap", overlap, "test rows have a homology group that is in train too"),
     ]
     if task.window is not None:
-        rules.append(gxe.ExpectColumnValueLengthsToEqual(column=sequence, value=task.window, meta=meta("length")))
+        about = _about("length", f"every sequence has {task.window} bases", name)
+        rules.append(gxe.ExpectColumnValueLengthsToEqual(column=sequence, value=task.window, **about))
     if task.window is not None and task.motif is not None:
-        centred = f"^.{{{task.window // 2}}}{task.motif}"
-        rules.append(gxe.ExpectColumnValuesToMatchRegex(column=sequence, regex=centred, meta=meta("motif")))
+        centre = task.window // 2
+        about = _about("motif", f"every sequence has {task.motif} at base {centre}, counted from 0", name)
+        regex = f"^.{{{centre}}}{task.motif}"
+        rules.append(gxe.ExpectColumnValuesToMatchRegex(column=sequence, regex=regex, **about))
     return rules
 
 
 def _split_rules(task: Task, limits: Check) -> list[gxe.Expectation]:
     """Fewest rows and class balance of one task in each split."""
     low, high = limits.class_share
+    label = dataset.label_column(task.name)
     rules: list[gxe.Expectation] = []
     for split in SPLITS:
-        where = (Column(dataset.label_column(task.name)) >= 0) & (Column("split") == split)
-        meta = {"task": task.name, "split": split}
-        fewest = getattr(limits.min_rows, split)
+        where = (Column(label) >= 0) & (Column("split") == split)
+        fewest: int = getattr(limits.min_rows, split)
+        enough = _about("min_rows", f"at least {fewest} rows", task.name, split)
+        balanced = _about("class_share", f"{low:.0%} to {high:.0%} of the rows are positive", task.name, split)
         rules += [
-            gxe.ExpectTableRowCountToBeBetween(
-                min_value=fewest, row_condition=where, meta={"rule": "min_rows", **meta}
-            ),
+            gxe.ExpectTableRowCountToBeBetween(min_value=fewest, row_condition=where, **enough),
             gxe.ExpectColumnMeanToBeBetween(
-                column=dataset.label_column(task.name),
-                min_value=low,
-                max_value=high,
-                row_condition=where,
-                meta={"rule": "class_share", **meta},
+                column=label, min_value=low, max_value=high, row_condition=where, **balanced
             ),
         ]
     return rules
@@ -159,17 +175,12 @@ def write_docs(outcome: Outcome, folder: Path) -> None:
 
 def _line(one: dict[str, Any]) -> dict[str, Any]:
     """One rule's verdict; `count` is the number of offending rows, or of the rows that a whole-split rule saw."""
-    meta, result = one["expectation_config"]["meta"], one["result"]
-    kwargs = one["expectation_config"]["kwargs"]
-    wanted = {key: value for key, value in kwargs.items() if key in _LIMITS}
+    result = one["result"]
     return {
-        "rule": meta["rule"],
-        "task": meta.get("task", ""),
-        "split": meta.get("split", ""),
+        **one["expectation_config"]["meta"],
         "passed": one["success"],
         "count": result.get("unexpected_count"),
         "observed": result.get("observed_value"),
-        "wanted": wanted,
         "error": one["exception_info"].get("exception_message"),
     }
 
@@ -177,7 +188,7 @@ def _line(one: dict[str, Any]) -> dict[str, Any]:
 def _examples(audited: pd.DataFrame, one: dict[str, Any]) -> list[dict[str, Any]]:
     """The first offending rows; for a rule about a whole split its first rows, the larger class first."""
     meta = one["expectation_config"]["meta"]
-    if "split" in meta:
+    if meta["split"]:
         labels = audited[dataset.label_column(meta["task"])]
         labels = labels[(labels >= 0) & (audited["split"] == meta["split"])]
         rows = list(labels.index[labels.isin(labels.mode()[:1])][:EXAMPLES])
@@ -208,4 +219,5 @@ def _page(result: ExpectationSuiteValidationResult, plain: list[dict[str, Any]])
     page = _OUTSIDE.sub("", page)
     for number, random in enumerate(dict.fromkeys(_RANDOM.findall(page))):
         page = page.replace(random, f"id-{number}")
-    return page.replace("</head>", f"{_STYLE}</head>", 1)
+    title = f"Data check of {result.suite_name}: {'passed' if result.success else 'failed'}"
+    return page.replace("</head>", f"{_STYLE}</head>", 1).replace("<body>", f"<body><h1>{title}</h1>", 1)

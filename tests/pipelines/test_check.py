@@ -1,6 +1,7 @@
 """The data gate: good rows pass, and each planted fault is named with its rule, its count and its rows."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -201,8 +202,11 @@ def test_data_docs_are_the_same_bytes_and_load_nothing(rows: pd.DataFrame, caplo
     page = outcome_of(rows).page
     assert page == outcome_of(rows).page
     assert sequence_of(rows, 7) in page
+    assert "Data check of human: failed" in page
+    assert "contradictions (donor): at most 0.0% of the sequences carry both labels" in page
     assert "//" not in page.replace("http://www.w3.org/2000/svg", "")
     assert "<script" not in page
+    assert set(re.findall(r"""(?:src|href)=["'](.)""", page)) == {"#"}
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []  # GX logs what it cannot render
 
 
@@ -237,6 +241,6 @@ def test_the_stage_stops_with_species_rule_count_and_row(
     dataset.write(paths.windows("human") / "rows.parquet", rows)
     assert check.main("human") == 1
     said = capsys.readouterr().err
-    assert "check human: rule alphabet failed: 1 rows" in said
+    assert "check human: rule alphabet failed: 1 rows; wanted: every base is A, C, G, T or N" in said
     assert f'row 7: {sequence_of(rows, 7)} labels={{"promoter": 1}} split=train' in said
     assert json.loads((paths.check("human") / "result.json").read_text())["passed"] is False
