@@ -5,6 +5,7 @@ Registration is a side effect, which a restored DVC cache skips; `episome promot
 
 import json
 import sys
+from dataclasses import astuple
 
 from episome import bundle, params
 from episome.types import EpisomeError
@@ -15,8 +16,11 @@ def register(species: str, settings: params.Params) -> tracking.Version:
     """Register the workspace's bundle of a species, or find the version it already has.
 
     Raises:
-        EpisomeError: bundle and gate report are of different runs, or MLflow failed.
+        EpisomeError: the pipeline did not come this far, bundle and gate report differ in origin, or MLflow failed.
     """
+    made = files(species)
+    if missing := [str(path) for path in astuple(made) if not path.exists()]:
+        raise EpisomeError(f"{species}: {', '.join(missing)} is not there; `dvc repro register@{species}` makes it")
     judged, digest = json.loads(paths.gate(species).read_bytes())["bundle"], bundle.digest(paths.bundle(species))
     if judged != digest:
         raise EpisomeError(
@@ -31,7 +35,7 @@ def register(species: str, settings: params.Params) -> tracking.Version:
         "head": settings.head.model_dump(mode="json"),
         "base": settings.base.model_dump(mode="json"),
     }
-    return tracking.register(species, files(species), numbers, settings.registry.experiment)
+    return tracking.register(species, made, numbers, settings.registry.experiment)
 
 
 def files(species: str) -> tracking.Files:
