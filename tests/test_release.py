@@ -37,14 +37,14 @@ def load(folder: Path, *lines: str, header: str = "sequence,label,task") -> tupl
     return release.load(folder, source(), TASKS, species="toy", windows=WINDOWS, seed=3)
 
 
-def test_rows_of_several_tasks_carry_the_releases_name(tmp_path: Path) -> None:
+def test_rows_of_several_tasks_carry_the_name_of_their_file(tmp_path: Path) -> None:
     rows, report = load(tmp_path / "june", "ggggaa,1,orf", "GUGUAC,0,near")
     assert rows["sequence"].tolist() == ["GGGGAA", "GTGTAC"]
     assert rows["label_orf"].tolist() == [1, -1]
     assert rows["label_near"].tolist() == [-1, 0]
     assert rows["negative_kind"].tolist() == ["", "far"]
     assert rows["group"].tolist() == [split.canonical_group(s) for s in rows["sequence"]]
-    assert (set(rows["release"]), set(rows["origin"])) == ({"june"}, {"release:june"})
+    assert (set(rows["release"]), set(rows["origin"])) == ({"rows"}, {"release:rows"})
     assert (report["read"], report["kept"]) == (2, 2)
 
 
@@ -97,6 +97,15 @@ def test_all_files_of_the_folder_are_read_in_order(tmp_path: Path) -> None:
     (tmp_path / "more.csv").write_text("sequence,label,task\nGGGGGG,1,orf\n")
     rows, _ = load(tmp_path, "GCGCAA,1,orf")
     assert rows["sequence"].tolist() == ["GGGGGG", "GCGCAA"]
+
+
+def test_a_repeated_row_stays_with_the_earlier_release(tmp_path: Path) -> None:
+    folder = tmp_path / "april"
+    folder.mkdir()
+    (folder / "april.csv").write_text("sequence,label,task\nGGGGGG,1,orf\nGCGCAA,1,orf\n")
+    rows, report = load(folder, "GGGGGG,1,orf")
+    assert rows[["sequence", "release"]].values.tolist() == [["GGGGGG", "rows"], ["GCGCAA", "april"]]
+    assert report["repeated"] == 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Rows that a retrain adds to a species: CSV files with columns ``sequence,label,task`` and perhaps ``group,split``.
 
+Each file is one release, named as the file; the folder holds the newest beside those the champion was trained on, so
+that the gate can judge each of them apart.
 A release never moves a row that was there before. Where it repeats one with the same label, the repeat is dropped;
 where it says the contrary, both stay, are counted here, and the data gate judges.
 """
@@ -28,6 +30,7 @@ class ReleaseError(EpisomeError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry:
     place: str
+    release: str
     task: str
     sequence: str
     key: str
@@ -47,7 +50,7 @@ class _Known:
 def load(
     folder: Path, source: pd.DataFrame, tasks: Sequence[Task], *, species: str, windows: Windows, seed: int
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Rows of one release, named after its folder, and what was found in its files.
+    """Rows of a release and of those before it, each named after its file, and what was found in the files.
 
     A row is on the side that its file states; else where the source has its group; else where a stable hash
     of its group puts it (60 % train, 15 % val, 25 % test).
@@ -80,16 +83,17 @@ def load(
             "strand": "+",
             "split": [_side(e, known, seed) for e in of_task],
             "group": [e.group for e in of_task],
-            "origin": f"release:{folder.name}",
+            "origin": [f"release:{e.release}" for e in of_task],
             "negative_kind": ["" if e.label else task.labels[0] for e in of_task],
-            "release": folder.name,
+            "release": [e.release for e in of_task],
         }
         frames.append(dataset.build(columns, task.name, names))
     return pd.concat(frames, ignore_index=True), report
 
 
 def _read(folder: Path, tasks: Sequence[Task], windows: Windows) -> list[_Entry]:
-    paths = sorted([*folder.glob("*.csv"), *folder.glob("*.csv.gz")])
+    # The newest, named as the folder, comes last: a row it repeats stays with the release that had it first.
+    paths = sorted([*folder.glob("*.csv"), *folder.glob("*.csv.gz")], key=lambda path: (_name(path) == folder.name, path))
     if not paths:
         raise ReleaseError(f"{folder}: no .csv or .csv.gz file; wanted: columns sequence,label,task")
     entries = []
@@ -106,6 +110,7 @@ def _read(folder: Path, tasks: Sequence[Task], windows: Windows) -> list[_Entry]
             entries.append(
                 _Entry(
                     place=line.place,
+                    release=_name(path),
                     task=task,
                     sequence=sequence,
                     key=canonical(sequence),
@@ -115,6 +120,10 @@ def _read(folder: Path, tasks: Sequence[Task], windows: Windows) -> list[_Entry]
                 )
             )
     return entries
+
+
+def _name(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".csv")
 
 
 def _known(source: pd.DataFrame, tasks: Sequence[Task]) -> _Known:

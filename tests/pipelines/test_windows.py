@@ -90,7 +90,7 @@ def test_a_release_adds_rows_and_leaves_the_others_and_the_corpus_alone(project:
     windows.main("lab")
     after = dataset.read(project / "data/windows/lab/rows.parquet")
     assert after.iloc[: len(before)].equals(before)
-    assert after.iloc[-1][["sequence", "release"]].tolist() == ["GAGAGAGA", "june"]
+    assert after.iloc[-1][["sequence", "release"]].tolist() == ["GAGAGAGA", "new"]
     assert report("lab")["release"]["kept"] == 1
     assert (project / "data/windows/lab/corpus.txt").read_bytes() == text
 
