@@ -117,8 +117,9 @@ def test_margin_is_the_difference_of_likelihoods_and_turns_with_own(profiles: di
     assert drift.match(sequence, "high", profiles, 10).margin_nats == pytest.approx(-difference)
 
 
-def test_a_long_sequence_counts_as_its_average_300_bases(profiles: dict[str, drift.Profile]) -> None:
-    unit = dna(15, 295, GC_RICH)
+def test_a_long_sequence_counts_as_its_average_stretch_of_training_length(profiles: dict[str, drift.Profile]) -> None:
+    assert profiles["low"].length_quantiles[-1] == 400
+    unit = dna(15, 395, GC_RICH)
     once, often = (
         drift.match(unit + unit[:5], "low", profiles, 10),
         drift.match(unit * 40 + unit[:5], "low", profiles, 10),
@@ -126,6 +127,14 @@ def test_a_long_sequence_counts_as_its_average_300_bases(profiles: dict[str, dri
     assert often.margin_nats == pytest.approx(once.margin_nats)
     whole = drift.log_likelihood(profiles["low"], unit * 40) - drift.log_likelihood(profiles["high"], unit * 40)
     assert whole < 39 * once.margin_nats
+
+
+def test_the_shorter_of_the_two_training_lengths_is_the_measure(profiles: dict[str, drift.Profile]) -> None:
+    short = drift.fit([dna(seed, 200, GC_RICH) for seed in range(100, 300)])
+    sequence = dna(16, 395, GC_RICH)
+    whole = drift.log_likelihood(profiles["low"], sequence) - drift.log_likelihood(short, sequence)
+    answer = drift.match(sequence, "low", {"low": profiles["low"], "short": short}, 10)
+    assert answer.margin_nats == pytest.approx(whole * (200 - 5) / (395 - 5))
 
 
 def test_verdict_changes_exactly_beyond_the_asked_nats(profiles: dict[str, drift.Profile]) -> None:
