@@ -4,11 +4,13 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from episome import dataset, export, params
 from episome.bundle import Composition, Lineage
 from episome.classifier import TRAINING
 from episome.params import Params
+from episome.types import EpisomeError
 from pipelines import paths
 
 
@@ -40,7 +42,7 @@ def _species(chosen: Params, name: str) -> str:
         simulated=about.simulated,
         adapter=paths.adapter(name),
         rows=dataset.read(table),
-        evaluation=json.loads(paths.evaluation(name).read_text(encoding="utf-8")),
+        evaluation=_evaluation(name),
         lineage=_lineage(chosen, name, table),
     )
     return export.write_species(
@@ -51,6 +53,14 @@ def _species(chosen: Params, name: str) -> str:
         golden=chosen.export.golden,
         tolerance=chosen.export.tolerance,
     )
+
+
+def _evaluation(name: str) -> dict[str, Any]:
+    path = paths.evaluation(name)
+    if not path.is_file():
+        raise EpisomeError(f"{path}: no such file; run `dvc repro evaluate@{name}` first")
+    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return report
 
 
 def _lineage(chosen: Params, name: str, table: Path) -> Lineage:
@@ -69,4 +79,7 @@ def _lineage(chosen: Params, name: str, table: Path) -> Lineage:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except EpisomeError as error:
+        sys.exit(f"export: {error}")
