@@ -93,7 +93,9 @@ def load(
 
 def _read(folder: Path, tasks: Sequence[Task], windows: Windows) -> list[_Entry]:
     # The newest, named as the folder, comes last: a row it repeats stays with the release that had it first.
-    paths = sorted([*folder.glob("*.csv"), *folder.glob("*.csv.gz")], key=lambda path: (_name(path) == folder.name, path))
+    paths = sorted(
+        [*folder.glob("*.csv"), *folder.glob("*.csv.gz")], key=lambda path: (_name(path) == folder.name, path)
+    )
     if not paths:
         raise ReleaseError(f"{folder}: no .csv or .csv.gz file; wanted: columns sequence,label,task")
     entries = []
