@@ -1,0 +1,231 @@
+"""The gate on toy bundles: rows are labelled by what a version calls, so who keeps what is known beforehand."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from episome import bundle, calibration, dataset
+from episome.bundle import CalibratedTask
+from episome.runtime import Engine, Row
+from pipelines import gate, paths
+from tests import toy_bundles
+from tests.pipelines import project
+
+SPECIES = project.SPECIES
+ROWS = 40
+
+
+def windows(task: CalibratedTask) -> list[str]:
+    """160 random windows of a task, with its motif where it has one."""
+    assert task.window is not None
+    half, motif = task.window // 2, task.motif or ""
+    drawn = [toy_bundles.dna(number, task.window) for number in range(5000, 5160)]
+    return [bases[:half] + motif + bases[half + len(motif) :] for bases in drawn]
+
+
+def logits(folder: Path) -> list[np.ndarray]:
+    """Logits of each task's windows."""
+    engine = Engine(paths.bundle("base"), threads=1)
+    adapter = engine.add(folder)
+    answers = []
+    for column, task in enumerate(adapter.card.tasks):
+        assert task.window is not None
+        centre = task.window // 2 if task.scope == "site" else None
+        rows = [Row(sequence=bases, slot=adapter.slot, centre=centre) for bases in windows(task)]
+        answers.append(engine.score(rows)[0][:, column])
+    engine.close()
+    return answers
+
+
+def balance(folder: Path) -> None:
+    """Set a toy bundle's thresholds so that it calls half of the windows."""
+    card = bundle.read_species_card(folder)
+    middles = [float(calibration.sigmoid(np.median(found), 30.0)) for found in logits(folder)]
+    tasks = [replace(t, threshold=m, temperature=30.0) for t, m in zip(card.tasks, middles, strict=True)]
+    bundle.write_card(folder, replace(card, tasks=tuple(tasks)))
+
+
+def called(folder: Path, release: str = "none", flip: float = 0.0) -> pd.DataFrame:
+    """Test rows labelled by what the bundle in `folder` calls, half and half for each task; a share is mislabelled."""
+    random = np.random.default_rng(len(release))
+    card = bundle.read_species_card(folder)
+    frames = []
+    for task, found in zip(card.tasks, logits(folder), strict=True):
+        order = np.argsort(found, kind="stable")
+        chosen = [windows(task)[at] for at in (*order[: ROWS // 2], *order[-ROWS // 2 :])]
+        labels = np.repeat([0, 1], ROWS // 2)
+        labels = np.where(random.random(ROWS) < flip, 1 - labels, labels)
+        columns = {
+            "sequence": chosen,
+            "label": labels.tolist(),
+            "species": SPECIES,
+            "contig": "",
+            "start": 0,
+            "end": [len(bases) for bases in chosen],
+            "strand": "+",
+            "split": "test",
+            "group": [f"{release}{i}" for i in range(ROWS)],
+            "origin": "toy",
+            "negative_kind": ["" if label else "decoy" for label in labels],
+            "release": release,
+        }
+        frames.append(dataset.build(columns, task.name, [one.name for one in card.tasks]))
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a toy bundle that calls its own rows right, and a passed data check."""
+    folder = tmp_path_factory.mktemp("gate") / "project"
+    project.make(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        balance(paths.bundle(SPECIES))
+        write_rows(called(paths.bundle(SPECIES)))
+    project.write(folder / paths.check(SPECIES) / "result.json", {"passed": True, "failures": [], "rules": [{}, {}]})
+    return folder
+
+
+@pytest.fixture
+def lab(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that project, as the working folder."""
+    folder = tmp_path / "project"
+    shutil.copytree(finished, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def write_rows(rows: pd.DataFrame) -> None:
+    paths.windows(SPECIES).mkdir(parents=True, exist_ok=True)
+    dataset.write(paths.windows(SPECIES) / "rows.parquet", rows)
+
+
+def held_to(name: str = "champion") -> Path:
+    """Name a prior in params.yaml and give its folder."""
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("prior: none", f"prior: {name}"))
+    return paths.prior(name)
+
+
+def judged() -> dict[str, Any]:
+    """Run the stage; its report."""
+    gate.main(SPECIES)
+    report: dict[str, Any] = json.loads(paths.gate(SPECIES).read_text())
+    assert report["passed"] == all(check["passed"] for check in report["checks"])
+    return report
+
+
+def failed(report: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(check["name"], check["suite"]) for check in report["checks"] if not check["passed"]]
+
+
+def test_without_a_prior_data_golden_and_chance_are_checked(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = judged()
+    assert [(check["name"], check["suite"]) for check in report["checks"]] == [
+        ("data", ""),
+        ("golden", ""),
+        ("beats_chance", "promoter"),
+        ("beats_chance", "donor"),
+    ]
+    assert report["passed"]
+    assert (report["species"], report["prior"]) == (SPECIES, "none")
+    assert report["bundle"] == bundle.digest(paths.bundle(SPECIES))
+    assert report["checks"][2]["low"] == 1
+    assert "pass  beats_chance: promoter: MCC 1.000 on 40 rows" in capsys.readouterr().out
+
+
+def test_a_failed_data_check_fails_the_gate(lab: Path) -> None:
+    failures = [{"rule": "split_overlap"}, {"rule": "alphabet"}]
+    project.write(paths.check(SPECIES) / "result.json", {"passed": False, "failures": failures, "rules": [{}]})
+    report = judged()
+    assert failed(report) == [("data", "")]
+    assert report["checks"][0]["message"].startswith("data check failed: alphabet, split_overlap")
+
+
+def test_golden_answers_that_differ_fail_the_gate(lab: Path) -> None:
+    path = paths.bundle(SPECIES) / "golden.json"
+    first, *others = bundle.read_golden(path)
+    bundle.write_golden(path, (replace(first, logits=tuple(value + 1 for value in first.logits)), *others))
+    bundle.write_card(paths.bundle(SPECIES), bundle.read_species_card(paths.bundle(SPECIES)))
+    report = judged()
+    assert failed(report) == [("golden", "")]
+    assert "golden answer 0" in report["checks"][1]["message"]
+
+
+def test_a_guessing_task_fails_the_gate(lab: Path) -> None:
+    write_rows(called(paths.bundle(SPECIES), flip=0.5))
+    assert failed(judged()) == [("beats_chance", "promoter"), ("beats_chance", "donor")]
+
+
+def test_a_version_equal_to_its_champion_passes(lab: Path) -> None:
+    shutil.copytree(paths.bundle(SPECIES), held_to())
+    report = judged()
+    assert report["passed"]
+    assert report["prior"] == "champion"
+    kept = [check for check in report["checks"] if check["name"] == "retention"]
+    assert [(check["suite"], check["loss"], check["low"]) for check in kept] == [
+        ("promoter/none", 0, 0),
+        ("donor/none", 0, 0),
+    ]
+
+
+def test_a_version_that_forgot_fails_with_suite_and_loss(lab: Path) -> None:
+    prior = held_to()
+    shutil.copytree(paths.bundle(SPECIES), prior)
+    project.train(lab, seed=2, prior=prior.name)
+    balance(paths.bundle(SPECIES))
+    report = judged()
+    forgotten = [check for check in report["checks"] if check["name"] == "retention"]
+    assert [check["suite"] for check in forgotten] == ["promoter/none", "donor/none"]
+    for check in forgotten:
+        assert not check["passed"]
+        assert check["loss"] > 0.3
+        assert f"lost {check['loss']:.3f} MCC" in check["message"]
+
+
+def test_rows_the_champion_never_saw_are_no_old_suite(lab: Path) -> None:
+    prior = held_to()
+    shutil.copytree(paths.bundle(SPECIES), prior)
+    old = called(paths.bundle(SPECIES))
+    new = called(paths.bundle(SPECIES), release="added", flip=0.3)
+    write_rows(pd.concat([old, new], ignore_index=True))
+    suites = {check["suite"] for check in judged()["checks"] if check["name"] == "retention"}
+    assert suites == {"promoter/none", "donor/none"}
+
+
+def test_each_release_of_the_champion_is_a_suite_and_none_may_vanish(lab: Path) -> None:
+    prior = held_to()
+    shutil.copytree(paths.bundle(SPECIES), prior)
+    card = bundle.read_species_card(prior)
+    lineage = replace(card.lineage, releases=("none", "first", "second"))
+    bundle.write_card(prior, replace(card, lineage=lineage))
+    rows = [called(paths.bundle(SPECIES)), called(paths.bundle(SPECIES), release="first")]
+    write_rows(pd.concat(rows, ignore_index=True))
+    report = judged()
+    assert failed(report) == [("releases", "")]
+    assert "second" in next(check["message"] for check in report["checks"] if check["name"] == "releases")
+    suites = {check["suite"] for check in report["checks"] if check["name"] == "retention"}
+    assert suites == {"promoter/none", "promoter/first", "donor/none", "donor/first"}
+
+
+def test_a_task_that_the_champion_answered_may_not_go(lab: Path) -> None:
+    prior = held_to()
+    shutil.copytree(paths.bundle(SPECIES), prior)
+    shutil.rmtree(paths.bundle(SPECIES))
+    base = paths.bundle("base")
+    card = toy_bundles.card(bundle.digest(base), SPECIES, tasks=toy_bundles.TASKS[:1])
+    toy_bundles.write_species(base, paths.bundle(SPECIES), card, seed=1)
+    assert ("tasks", "donor") in failed(judged())
+
+
+def test_a_champion_that_does_not_verify_fails_the_gate(lab: Path) -> None:
+    prior = held_to()
+    shutil.copytree(paths.bundle(SPECIES), prior)
+    (prior / "head.safetensors").write_bytes(b"")
+    assert failed(judged()) == [("champion", "")]
