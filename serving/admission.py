@@ -36,7 +36,7 @@ class Turnstile:
         """
         with self._lock:
             if self._inside >= self._room:
-                raise busy()
+                raise busy("busy")
             self._inside += 1
         try:
             yield
@@ -45,9 +45,9 @@ class Turnstile:
                 self._inside -= 1
 
 
-def busy() -> RefusedError:
+def busy(kind: str) -> RefusedError:
     """The refusal of a call there is no room for."""
-    return refused("busy", "Busy", 503, "the service has more calls than it takes on; try again in a moment")
+    return refused(kind, "Busy", 503, "the service has more calls than it takes on; try again in a moment")
 
 
 async def read_body(request: Request, limits: Serve) -> bytes:

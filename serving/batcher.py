@@ -31,6 +31,10 @@ class QueueFullError(EpisomeError):
     """More tokens are waiting than the service takes on; try again later."""
 
 
+class StoppedError(EpisomeError):
+    """The service is going down."""
+
+
 class DeadlineError(EpisomeError):
     """The answer would come later than the call's deadline."""
 
@@ -102,7 +106,8 @@ class Batcher:
         with self._lock:
             jobs, self._queue, self._waiting = list(self._queue), deque(), 0
         for job in jobs:
-            job.done.cancel()
+            if not job.done.cancelled():
+                job.done.set_exception(StoppedError("the service is going down"))
         self._pool.shutdown(wait=True)
 
     def submit(self, engine: Engine, rows: Sequence[tuple[Prepared, int]]) -> _Job:

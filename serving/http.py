@@ -26,8 +26,6 @@ RETRY_AFTER_SECONDS: Final = 2
 ROUTES: Final = (
     "/",
     "/docs",
-    "/docs/assets",
-    "/openapi.json",
     "/v1/annotate",
     "/v1/species",
     "/v1/species/{species}",
@@ -73,7 +71,7 @@ def app(house: House) -> FastAPI:
     _species_routes(built, house)
     pages.mount(built)
     built.include_router(page.router(house.watch))
-    built.add_exception_handler(RefusedError, _on_refused)
+    built.add_exception_handler(RefusedError, partial(_on_refused, house.watch))
     built.add_exception_handler(HTTPException, _on_http)
     built.add_exception_handler(RequestValidationError, _on_parameters)
     built.add_exception_handler(Exception, _on_bug)
@@ -110,7 +108,7 @@ def _annotate_route(built: FastAPI, house: House) -> None:
             if not house.shelf.ready:
                 raise answer.refused("not-ready", "Not ready", 503, "no generation of the shelf is loaded yet")
             if house.batcher.full:
-                raise admission.busy()
+                raise admission.busy("queue-full")
             body = await admission.read_body(request, limits)
             return await anyio.to_thread.run_sync(partial(_annotate, house, body, deadline), limiter=threads)
 
@@ -130,7 +128,9 @@ def _annotate(house: House, body: bytes, deadline: float) -> JSONResponse:
                 chunk_bases=batcher.chunk_bases(house.limits),
             )
         except batcher.QueueFullError as error:
-            raise admission.busy() from error
+            raise admission.busy("queue-full") from error
+        except batcher.StoppedError as error:
+            raise admission.busy("stopping") from error
         except batcher.DeadlineError as error:
             detail = f"no answer within {house.limits.timeout_seconds:g} seconds (serve.timeout_seconds); send less"
             raise answer.refused("deadline", "Deadline passed", 504, detail) from error
@@ -182,7 +182,7 @@ def _brief(name: str, resident: generation.Resident) -> dict[str, Any]:
 def _tell(watch: Watch, results: Sequence[Answer | Refusal]) -> None:
     for result in results:
         if isinstance(result, Refusal):
-            watch.metrics.rejected(result.problem.type.removeprefix(answer.URN).replace("-", "_"))
+            watch.metrics.rejected(_kind(result.problem))
             continue
         clean = result.normalised
         watch.observed(
@@ -192,6 +192,11 @@ def _tell(watch: Watch, results: Sequence[Answer | Refusal]) -> None:
             n_share=clean.n / result.length,
             match=result.match,
         )
+
+
+def _kind(problem: Problem) -> str:
+    """A problem's kind as the metrics spell it."""
+    return problem.type.removeprefix(answer.URN).replace("-", "_")
 
 
 def _answered(results: Sequence[Answer | Refusal]) -> JSONResponse:
@@ -217,8 +222,10 @@ def _problem(problem: Problem, **more: Any) -> JSONResponse:
     return JSONResponse(body, status_code=problem.status, headers=headers, media_type=_PROBLEM_JSON)
 
 
-async def _on_refused(_: Request, error: Exception) -> JSONResponse:
+async def _on_refused(watch: Watch, _: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RefusedError), "registered for RefusedError alone"
+    if error.problem.status in (503, 504):
+        watch.metrics.shed(_kind(error.problem))
     return _problem(error.problem)
 
 

@@ -1,5 +1,6 @@
 """The BentoML service, and the only importer of bentoml: process, lifecycle and health; HTTP is `serving.http`."""
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -47,6 +48,13 @@ def where() -> tuple[params.Serve, Path]:
     return read.serve, Path(os.environ.get("EPISOME_SHELF", read.registry.shelf))
 
 
+def _log_like_bentoml() -> None:
+    ours = logging.getLogger("episome")
+    ours.handlers = logging.getLogger("bentoml").handlers
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
+
+
 @bentoml.service(name="episome", workers=1, traffic={"timeout": _NEVER_SECONDS})
 @bentoml.asgi_app(_door, path="/")
 class Episome:
@@ -69,6 +77,7 @@ class Episome:
         from monitoring.metrics import Metrics
         from monitoring.watch import Watch
 
+        _log_like_bentoml()
         limits, folder = where()
         watch = Watch(Metrics(http.ROUTES), time.time)
         self.batcher = Batcher(

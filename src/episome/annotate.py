@@ -90,19 +90,16 @@ class Feature:
 
 
 def plan(sequence: str, questions: Sequence[Question]) -> Iterator[Window]:
-    """What must be scored to answer the questions about one record: by question, by strand, along the strand.
+    """What must be scored to answer the questions about one record, question by question.
+
+    Whole records and sliding windows lie at the same place on both strands; sites are looked for on each.
 
     Args:
         sequence: upper-case A C G T N, at least one base.
         questions: what is asked; each brings its scope, window, motif and strands.
     """
     for question in questions:
-        windows = _SCOPES[question.task.scope]
-        yield from windows(sequence, question)
-        if question.task.strands == "both":
-            for window in windows(reverse_complement(sequence), question):
-                start, end = len(sequence) - window.end, len(sequence) - window.start
-                yield replace(window, start=start, end=end, strand="-")
+        yield from _SCOPES[question.task.scope](sequence, question)
 
 
 def feature(record: str, window: Window, logits: Logits | None) -> Feature:
@@ -137,21 +134,28 @@ def feature(record: str, window: Window, logits: Logits | None) -> Feature:
 
 
 def _whole(sequence: str, question: Question) -> Iterator[Window]:
-    yield _window(sequence, question, 0, len(sequence))
+    yield from _both(_window(sequence, question, 0, len(sequence)))
 
 
 def _sliding(sequence: str, question: Question) -> Iterator[Window]:
     size = _size(question)
     last = len(sequence) - size
     if last < 0:
-        yield _window(sequence, question, 0, len(sequence), edge=True)
+        yield from _both(_window(sequence, question, 0, len(sequence), edge=True))
         return
-    for start in range(0, last, max(1, size // 2)):
-        yield _window(sequence, question, start, start + size)
-    yield _window(sequence, question, last, len(sequence))
+    for start in (*range(0, last, max(1, size // 2)), last):
+        yield from _both(_window(sequence, question, start, start + size))
 
 
 def _sites(sequence: str, question: Question) -> Iterator[Window]:
+    yield from _forward_sites(sequence, question)
+    if question.task.strands == "both":
+        for window in _forward_sites(reverse_complement(sequence), question):
+            start, end = len(sequence) - window.end, len(sequence) - window.start
+            yield replace(window, start=start, end=end, strand="-")
+
+
+def _forward_sites(sequence: str, question: Question) -> Iterator[Window]:
     size, motif = _size(question), question.task.motif
     assert motif is not None, "types.Task refuses a site task without a motif"
     before = size // 2
@@ -165,11 +169,18 @@ def _sites(sequence: str, question: Question) -> Iterator[Window]:
         at = sequence.find(motif, at + 1)
 
 
-_SCOPES: Mapping[Scope, Callable[[str, Question], Iterator[Window]]] = {
+_SCOPES: Final[Mapping[Scope, Callable[[str, Question], Iterator[Window]]]] = {
     "sequence": _whole,
     "window": _sliding,
     "site": _sites,
 }
+
+
+def _both(window: Window) -> Iterator[Window]:
+    """The window, and the same place read from the other strand where the task asks for both."""
+    yield window
+    if window.question.task.strands == "both":
+        yield replace(window, strand="-", text=reverse_complement(window.text))
 
 
 def _window(sequence: str, question: Question, start: int, end: int, *, edge: bool = False) -> Window:

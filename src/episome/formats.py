@@ -14,7 +14,8 @@ from episome.answer import Answer, Problem, Receipt, Refusal
 
 Format = Literal["gff3", "bed", "tsv", "jsonl"]
 
-# Sequence Ontology terms of the tasks that have one; any other task is a region (SO:0000001) named by its label.
+# Sequence Ontology terms of the tasks that have one; anything else, and what was not called, is a region (SO:0000001).
+_REGION: Final = "region"
 _ONTOLOGY: Final[Mapping[str, str]] = {
     "promoter": "promoter",
     "promoter300": "promoter",
@@ -158,7 +159,7 @@ def _gff3(answer: Answer, feature: Feature) -> tuple[str, ...]:
     return (
         _seqid(feature.record),
         "episome",
-        _ONTOLOGY.get(feature.task, "region"),
+        _ONTOLOGY.get(feature.task, _REGION) if feature.called else _REGION,
         str(feature.start + 1),
         str(feature.end),
         "." if feature.score is None else f"{feature.score:.6f}",

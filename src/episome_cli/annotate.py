@@ -175,7 +175,7 @@ def _seen(records: Iterable[Record], tick: Callable[[Record], None]) -> Iterator
 @contextmanager
 def _opened(source: Path) -> Iterator[BinaryIO]:
     if source == Path("-"):
-        yield click.get_binary_stream("stdin")
+        yield sys.stdin.buffer
     else:
         with source.open("rb") as file:
             yield file
@@ -185,7 +185,7 @@ def _opened(source: Path) -> Iterator[BinaryIO]:
 def _sink(output: Path | None) -> Iterator[TextIO]:
     """Stdout, or a file that appears under its name only when it is whole."""
     if output is None:
-        yield click.get_text_stream("stdout")
+        yield sys.stdout
         return
     if output.exists() and not output.is_file():  # a pipe or a device
         with output.open("w", encoding="utf-8") as file:
