@@ -14,12 +14,12 @@ State = Literal["ok", "alarm", "no verdict"]
 class Limits:
     """When recent traffic counts as drifted.
 
-    The defaults come from 300-base windows of held-out human, mouse, zebrafish and fly sequences, each against the
-    profiles of all four at 10 nats: of a species' own sequences at most 5.5 % look like another species, of those of
-    a far species 34 to 84 %, of those of a near one (human and mouse) 12 to 16 %, which no limit here notices.
-    A known weakness: of 15 regions of 60,000 bases of human chromosome 9, 5 pass the mismatch limit when they are sent
-    as 300-base pieces and 1 as 2,000-base ones, because the profile knows the surroundings of genes alone (mouse: 1
-    of 16 either way; fly: none of 25).
+    The defaults come from 300-base windows of held-out human, mouse, zebrafish and fly sequences against the profiles
+    of all four. At 8 (10) nats at most 9.8 % (5.5 %) of a species' own sequences look like another species, 47 to 91 %
+    (34 to 84 %) of those of a far one, 19 to 25 % (12 to 16 %) of those of a near one (human and mouse).
+    A known weakness of profiles that were fitted to the surroundings of genes alone: of 15 regions of 60,000 bases of
+    human chromosome 9, 5 pass the mismatch limit at 10 nats when they are sent as 300-base pieces and 1 as 2,000-base
+    ones (mouse: 1 of 16 either way; fly: none of 25).
 
     Attributes:
         window: number of records looked back on.
