@@ -42,6 +42,7 @@ def _species(chosen: Params, name: str) -> str:
         simulated=about.simulated,
         adapter=paths.adapter(name),
         rows=dataset.read(table),
+        corpus=(paths.windows(name) / "corpus.txt").read_text(encoding="ascii").split(),
         evaluation=_evaluation(name),
         lineage=_lineage(chosen, name, table),
     )

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from episome import bundle, classifier, dataset, export, lora, model
+from episome import bundle, classifier, dataset, drift, export, lora, model
 from episome.bundle import BundleError, Composition, Lineage
 from episome.model import Config
 from episome.runtime import Engine, Row
@@ -77,6 +77,7 @@ def subject(home: Path) -> export.Subject:
         simulated=True,
         adapter=home / "human_sim",
         rows=rows(),
+        corpus=[row[::-1] * 2 for row in rows()["sequence"].head(5)],
         evaluation={"tasks": {task.name: report for task in TASKS}},
         lineage=Lineage(
             donor="base", prior="none", release="none", releases=("none",), data="d" * 64,
@@ -168,3 +169,11 @@ def test_the_factors_are_pefts_own(trained: Path, tmp_path: Path) -> None:
     write(trained, tmp_path, subject(trained))
     saved = load_file(tmp_path / "human_sim" / "adapter.safetensors")
     assert saved["base_model.model.encoder.layer.0.attention.self.Wqkv.lora_A.weight"].shape == (4, 24)
+
+
+def test_drift_profile_knows_the_training_rows_and_the_corpus(trained: Path, tmp_path: Path) -> None:
+    who = subject(trained)
+    write(trained, tmp_path, who)
+    profile = drift.load(tmp_path / "human_sim" / "drift.npz")
+    assert profile.records == int((who.rows["split"] == "train").sum()) + len(who.corpus)
+    assert profile.length_quantiles[-1] == max(map(len, who.corpus))

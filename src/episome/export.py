@@ -7,7 +7,7 @@ sequence leaves with a bundle. Their answers are torch's; a bundle is only writt
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -51,6 +51,8 @@ class Subject:
         simulated: whether its genome is.
         adapter: folder that training wrote.
         rows: dataset rows, as `episome.dataset` has them.
+        corpus: unlabelled training-side text of the species, for its drift profile: rows alone know the
+            surroundings of sites, and people send whole regions.
         evaluation: the report of `evaluate`: per task ``threshold``, ``temperature`` and metrics.
         lineage: where it comes from.
     """
@@ -61,6 +63,7 @@ class Subject:
     simulated: bool
     adapter: Path
     rows: pd.DataFrame
+    corpus: Sequence[str]
     evaluation: Mapping[str, Any]
     lineage: Lineage
 
@@ -115,7 +118,8 @@ def write_species(
     shutil.copyfile(subject.adapter / "adapter_model.safetensors", folder / "adapter.safetensors")
     for name in ("head.safetensors", "fisher.safetensors"):
         shutil.copyfile(subject.adapter / name, folder / name)
-    drift.save(folder / "drift.npz", drift.fit(subject.rows.loc[subject.rows["split"] == "train", "sequence"]))
+    train = subject.rows.loc[subject.rows["split"] == "train", "sequence"]
+    drift.save(folder / "drift.npz", drift.fit([*train, *subject.corpus]))
     bundle.write_golden(folder / "golden.json", _golden(subject, classifier, golden))
     digest = bundle.write_card(folder, card)
     _check_parity(subject, classifier, base=base, folder=folder, tolerance=tolerance)
