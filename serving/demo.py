@@ -30,8 +30,8 @@ USAGE = """
 The service is running.  Ask it:
 
   curl -s {url}/v1/annotate -H 'content-type: application/json' -d @{request}
-  episome annotate -s {species} {example}        the same numbers as GFF3, from the command line
-  curl -s {url}/v1/species                       who can be asked
+  curl -s {url}/v1/species                        who can be asked
+  episome annotate -s {species} {example}             the same numbers as GFF3, from the command line
 
 Look at it:   {url}/docs      every endpoint, to try in the browser
               {url}/monitor   rate, latency and drift, live

@@ -14,7 +14,6 @@ from tests import lonely, micro
 
 pytestmark = pytest.mark.slow
 
-SERVED = ("human_sim", "mouse_sim")
 PER_SPECIES = ("windows", "check", "train", "evaluate", "export", "gate", "register")
 
 
@@ -41,9 +40,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the working tree whose micro world is trained: two species to serve, and the fly up to its adapter."""
     folder = lonely.copy(tmp_path_factory.mktemp("walk") / "episome")
     micro.write(folder / "params.yaml")
-    targets = [f"register@{species}" for species in SERVED]
+    targets = [f"register@{species}" for species in micro.SERVED]
     ran = repro(folder, *targets, "train@fly_sim")
-    assert {f"{stage}@{species}" for stage in PER_SPECIES for species in SERVED} <= ran
+    assert {f"{stage}@{species}" for stage in PER_SPECIES for species in micro.SERVED} <= ran
     return folder
 
 
@@ -60,7 +59,7 @@ def walked(project: Path) -> dict[str, str]:
 
 
 def test_a_second_run_does_nothing(project: Path) -> None:
-    targets = [f"register@{species}" for species in SERVED]
+    targets = [f"register@{species}" for species in micro.SERVED]
     assert repro(project, *targets, "train@fly_sim") == set()
 
 
