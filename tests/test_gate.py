@@ -136,3 +136,9 @@ def test_a_task_with_too_few_rows_is_said_to_be_untested() -> None:
     check = beats_chance("donor", labels, groups, guess, LIMITS)
     assert check.passed
     assert check.message == "donor: not tested, 20 rows of the 40 needed (gate.min_rows)"
+
+
+def test_a_version_on_some_rows_keeps_its_threshold() -> None:
+    some = version(np.array([1, 0, 1])).where(np.array([True, False, True]))
+    assert some.threshold == 0.25
+    assert some.calls().tolist() == [True, True]
