@@ -20,12 +20,17 @@ _WORDS = {"extra_forbidden": "unknown field", "missing": "missing field"}
 
 
 class Turnstile:
-    """How many calls are inside; one more than it has room for is turned away before its body is read."""
+    """How many calls are inside; one more than it has room for is turned away."""
 
     def __init__(self, room: int) -> None:
         self._room = room
         self._inside = 0
         self._lock = threading.Lock()
+
+    @property
+    def full(self) -> bool:
+        """Whether one more would be turned away now."""
+        return self._inside >= self._room
 
     @contextmanager
     def enter(self) -> Iterator[None]:
@@ -35,7 +40,7 @@ class Turnstile:
             RefusedError: 503, there is no room.
         """
         with self._lock:
-            if self._inside >= self._room:
+            if self.full:
                 raise busy("busy")
             self._inside += 1
         try:

@@ -36,6 +36,7 @@ ROUTES: Final = (
 )
 """Templates of all routes: the labels under which requests are counted."""
 
+_READERS = 8
 _PROBLEM_JSON = "application/problem+json"
 _PROBLEM = {"model": schema.ProblemDetails, "content": {_PROBLEM_JSON: {}}}
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
@@ -82,7 +83,9 @@ def app(house: House) -> FastAPI:
 def _annotate_route(built: FastAPI, house: House) -> None:
     limits = house.limits
     room = max(limits.threads + 1, limits.queue_tokens // limits.tokens_per_run)
-    turnstile = admission.Turnstile(room)
+    inside = admission.Turnstile(room)
+    # Apart from those inside, so that callers who send slowly do not keep out those who are ready.
+    reading = admission.Turnstile(_READERS * room)
     threads = anyio.CapacityLimiter(room)
 
     @built.post(
@@ -104,12 +107,13 @@ def _annotate_route(built: FastAPI, house: House) -> None:
         the call fails. Coordinates are 0-based half-open.
         """
         deadline = time.monotonic() + limits.timeout_seconds
-        with turnstile.enter():
-            if not house.shelf.ready:
-                raise answer.refused("not-ready", "Not ready", 503, "no generation of the shelf is loaded yet")
-            if house.batcher.full:
-                raise admission.busy("queue-full")
+        if not house.shelf.ready:
+            raise answer.refused("not-ready", "Not ready", 503, "no generation of the shelf is loaded yet")
+        if house.batcher.full or inside.full:
+            raise admission.busy("queue-full" if house.batcher.full else "busy")
+        with reading.enter():
             body = await admission.read_body(request, limits)
+        with inside.enter():
             return await anyio.to_thread.run_sync(partial(_annotate, house, body, deadline), limiter=threads)
 
 

@@ -1,4 +1,4 @@
-"""The real thing: `bentoml serve` in processes of its own, a new generation while it runs, and a start that is refused."""
+"""The real thing: `bentoml serve` in processes of its own, a swap while it runs, a start that is refused."""
 
 import os
 import signal

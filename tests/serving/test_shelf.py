@@ -1,17 +1,21 @@
 """Generations are taken up whole, old ones go when nobody answers from them, and a bad one changes nothing."""
 
 import shutil
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from starlette.testclient import TestClient
 
 from episome import shelf
 from episome.annotate import Window
 from episome.bundle import BundleError
 from episome.generation import Generation, Resident
+from serving import http
 from serving.batcher import Batcher
 from serving.shelf import Shelf
 from tests import toy_bundles, worlds
@@ -199,3 +203,37 @@ def test_a_new_base_is_a_new_engine_and_the_old_one_is_closed(at: Path, monkeypa
     shelves.poll()
     assert closed == [True]
     assert old.adapters == ()
+
+
+def test_a_swap_under_load_loses_no_call_and_mixes_no_answer(at: Path) -> None:
+    house = worlds.house(at / "shelf")
+    call = {"species": "human_sim", "records": [{"id": "a", "sequence": DNA}, {"id": "b", "sequence": DNA}]}
+    seen: list[tuple[str, float]] = []
+    done = threading.Event()
+    with TestClient(http.app(house)) as client:
+
+        def load() -> None:
+            while not done.is_set():
+                response = client.post("/v1/annotate", json={**call, "report": "all"})
+                assert response.status_code == 200, response.text
+                one, other = response.json()["results"]
+                assert one["receipt"] == other["receipt"]
+                assert one["tasks"] == other["tasks"]
+                score = one["tasks"]["promoter"]["features"][0]["score"]
+                seen.append((one["receipt"]["adapter"]["version"], score))
+
+        with ThreadPoolExecutor(3) as pool:
+            loads = [pool.submit(load) for _ in range(3)]
+            for seed in (8, 9, 10):
+                worlds.promote(at, "human_sim", seed=seed, version=str(seed))
+                house.shelf.poll()
+                count = len(seen)
+                while len(seen) < count + 6:
+                    time.sleep(0.01)
+            done.set()
+            for each in loads:
+                each.result()
+    versions = {version for version, _ in seen}
+    assert versions == {"1", "8", "9", "10"}
+    assert len({version for version, _ in seen}) == len(set(seen))
+    assert len(slots(house.shelf.current.residents["human_sim"])) == 2
