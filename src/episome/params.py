@@ -76,7 +76,7 @@ class Species(_Frozen):
 
     scientific_name: str
     taxon_id: Count
-    simulated: bool = False
+    simulated: bool
     donor: Name
     prior: str
     release: str
@@ -203,7 +203,7 @@ class Export(_Frozen):
 
     bank_rank: Count
     max_tokens: Count
-    golden: Count
+    golden: Annotated[int, Field(ge=4)]
     tolerance: Positive
 
 

@@ -39,8 +39,12 @@ class Task:
     def __post_init__(self) -> None:
         """Refuse a task whose parts contradict its scope."""
         if (self.scope == "sequence") != (self.window is None):
-            raise EpisomeError(f"task {self.name!r}: scope {self.scope!r} with window {self.window!r}; "
-                               "a window length belongs to the scopes 'window' and 'site' only")
+            raise EpisomeError(
+                f"task {self.name!r}: scope {self.scope!r} with window {self.window!r}; "
+                "a window length belongs to the scopes 'window' and 'site' only"
+            )
         if (self.scope == "site") != (self.motif is not None):
-            raise EpisomeError(f"task {self.name!r}: scope {self.scope!r} with motif {self.motif!r}; "
-                               "a motif belongs to the scope 'site' only")
+            raise EpisomeError(
+                f"task {self.name!r}: scope {self.scope!r} with motif {self.motif!r}; "
+                "a motif belongs to the scope 'site' only"
+            )
