@@ -36,7 +36,9 @@ ROUTES: Final = (
 )
 """Templates of all routes: the labels under which requests are counted."""
 
-_READERS = 8
+# A call of one short record; there is room for as many calls as could fill the queue with such.
+_TOKENS_PER_CALL = 512
+_READERS = 2
 _PROBLEM_JSON = "application/problem+json"
 _PROBLEM = {"model": schema.ProblemDetails, "content": {_PROBLEM_JSON: {}}}
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
@@ -70,7 +72,7 @@ def app(house: House) -> FastAPI:
     )
     _annotate_route(built, house)
     _species_routes(built, house)
-    pages.mount(built)
+    pages.mount(built, lambda: list(house.shelf.current.residents))
     built.include_router(page.router(house.watch))
     built.add_exception_handler(RefusedError, partial(_on_refused, house.watch))
     built.add_exception_handler(HTTPException, _on_http)
@@ -82,7 +84,7 @@ def app(house: House) -> FastAPI:
 
 def _annotate_route(built: FastAPI, house: House) -> None:
     limits = house.limits
-    room = max(limits.threads + 1, limits.queue_tokens // limits.tokens_per_run)
+    room = max(limits.threads + 1, limits.queue_tokens // _TOKENS_PER_CALL)
     inside = admission.Turnstile(room)
     # Apart from those inside, so that callers who send slowly do not keep out those who are ready.
     reading = admission.Turnstile(_READERS * room)
@@ -90,6 +92,7 @@ def _annotate_route(built: FastAPI, house: House) -> None:
 
     @built.post(
         "/v1/annotate",
+        tags=["annotate"],
         summary="Annotate sequences",
         response_model=schema.Annotation,
         responses=_PROBLEMS,
@@ -146,7 +149,7 @@ def _annotate(house: House, body: bytes, deadline: float) -> JSONResponse:
 
 
 def _species_routes(built: FastAPI, house: House) -> None:
-    @built.get("/v1/species", summary="Species that answer now")
+    @built.get("/v1/species", tags=["species"], summary="Species that answer now")
     def species() -> JSONResponse:
         """The generation of the shelf that answers, its species, and why a newer one was refused."""
         now = house.shelf.current
@@ -159,7 +162,12 @@ def _species_routes(built: FastAPI, house: House) -> None:
             }
         )
 
-    @built.get("/v1/species/{species}", summary="One species", responses={404: _PROBLEMS[404]})
+    @built.get(
+        "/v1/species/{species}",
+        tags=["species"],
+        summary="One species",
+        responses={404: {**_PROBLEM, "description": "No such species answers."}, 422: _PROBLEMS[422]},
+    )
     def one_species(species: str) -> JSONResponse:
         """What the species' bundle says about itself, and the receipt its answers carry."""
         now = house.shelf.current

@@ -1,10 +1,13 @@
 """Two pages: where things are, and the API with a form to try it. Nothing in them comes from outside."""
 
+from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 
 import fastapi_offline
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
@@ -30,34 +33,35 @@ a { color: #0b5cad; }
 <li><a href="v1/species">Species that answer now</a></li>
 <li><a href="metrics">Prometheus metrics</a></li>
 </ul>
-<pre>curl -s localhost:3000/v1/annotate --json '{"species": "human_sim",
-  "records": [{"id": "seq1", "sequence": "ACGTACGTGGTAAGT"}]}'</pre>
+<pre>curl -s URLv1/annotate --json '{
+  "species": "SPECIES",
+  "records": [{"id": "seq1", "sequence": "ACGTACGTGGTAAGT"}]
+}'</pre>
 </body></html>
 """
 
 
-def router(title: str) -> APIRouter:
-    """``/`` and ``/docs``."""
-    pages = APIRouter(include_in_schema=False)
+def mount(app: FastAPI, species: Callable[[], Sequence[str]]) -> None:
+    """Serve the pages and what they need.
 
-    @pages.get("/")
-    def home() -> HTMLResponse:
-        return HTMLResponse(_HOME)
+    Args:
+        app: where to.
+        species: those that answer now, for the example on the home page.
+    """
 
-    @pages.get("/docs")
+    @app.get("/", include_in_schema=False)
+    def home(request: Request) -> HTMLResponse:
+        known = (*species(), "human")
+        return HTMLResponse(_HOME.replace("URL", escape(str(request.base_url))).replace("SPECIES", escape(known[0])))
+
+    @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
         return get_swagger_ui_html(
             openapi_url="openapi.json",
-            title=title,
+            title=app.title,
             swagger_js_url=f"{_MOUNT[1:]}/swagger-ui-bundle.js",
             swagger_css_url=f"{_MOUNT[1:]}/swagger-ui.css",
             swagger_favicon_url=f"{_MOUNT[1:]}/favicon.png",
         )
 
-    return pages
-
-
-def mount(app: FastAPI) -> None:
-    """Serve the pages and what they need."""
-    app.include_router(router(app.title))
     app.mount(_MOUNT, StaticFiles(directory=_ASSETS), name="assets")

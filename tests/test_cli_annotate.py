@@ -144,6 +144,13 @@ def test_a_long_record_is_answered_piece_by_piece(at: Path, monkeypatch: pytest.
     assert run(at, *words).stdout == whole
 
 
+def test_a_record_longer_than_the_model_reads_is_told_and_not_cut(at: Path, tmp_path: Path) -> None:
+    (tmp_path / "long.fa").write_text(f">long\n{toy_bundles.dna(1, 9000)}\n")
+    done = run(at, "-s", "human_sim", "-t", "orf", "-f", "tsv", "--report", "all", str(tmp_path / "long.fa"))
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[1].split("\t")[1:9] == ["0", "9000", "+", "orf", "", "", "no", "too_long,no_call"]
+
+
 def test_species_lists_the_shelf(at: Path) -> None:
     done = CliRunner().invoke(main, ["species", "--shelf", str(at / "shelf")])
     assert done.exit_code == 0
