@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -176,6 +177,21 @@ def test_a_command_that_is_not_there_is_a_usage_error() -> None:
     done = CliRunner().invoke(main, ["anotate"])
     assert done.exit_code == 2
     assert "No such command 'anotate'" in done.stderr
+
+
+def test_help_costs_less_than_a_third_of_a_second_of_computing() -> None:
+    def spent() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    before = spent()
+    subprocess.run(
+        [sys.executable, "-c", "from episome_cli.main import main; main(['--help'])"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    assert spent() - before < 0.3
 
 
 @pytest.mark.slow
