@@ -1,0 +1,1 @@
+"""The stages: `python -m pipelines.<stage> <species>`, each reading params and files and writing files."""

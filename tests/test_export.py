@@ -39,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words.save(home / "base" / "tokenizer.json")
     encoder = model.load(home / "base")
     assert isinstance(encoder, model.Encoder)
-    adapted = lora.attach(encoder, rank=4, alpha=8.0, targets="attention", dropout=0.0, seed=2)
+    adapted = lora.attach(encoder, rank=4, alpha=8, targets="attention", dropout=0.0, seed=2)
     words = Tokenizer.load(home / "base" / "tokenizer.json")
     heads = classifier.Composition(k=2, phased=False)
     subject = classifier.Classifier(adapted, 24, words, TASKS, heads)

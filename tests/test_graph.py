@@ -8,6 +8,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.numpy import load_file
 
 from episome import bank, composition, export, graph, lora
@@ -68,11 +69,11 @@ def test_mean_state_is_that_of_the_published_model(shared: Path, name: str) -> N
 
 
 @pytest.fixture(scope="module")
-def adapted() -> tuple[Encoder, np.ndarray]:
+def adapted() -> tuple[PeftModel, np.ndarray]:
     """A torch encoder with a random rank-4 adapter, and that adapter as a row of the bank."""
     encoder = Encoder(Config(**asdict(toy.SHAPE)))
     encoder.load_state_dict({key: torch.from_numpy(value) for key, value in toy.encoder_state().items()})
-    model = lora.attach(encoder, rank=4, alpha=16.0, targets="all", dropout=0.0, seed=1)
+    model = lora.attach(encoder, rank=4, alpha=16, targets="all", dropout=0.0, seed=1)
     model.eval()
     factors = toy.factors(3, 4)
     target = {key.replace(".weight", ".default.weight"): torch.from_numpy(v) for key, v in factors.items()}
@@ -81,7 +82,7 @@ def adapted() -> tuple[Encoder, np.ndarray]:
     return model, bank.row(factors, announced, toy.SHAPE, toy.BANK)
 
 
-def test_logits_are_torchs_from_one_token_to_1200(adapted: tuple[Encoder, np.ndarray]) -> None:
+def test_logits_are_torchs_from_one_token_to_1200(adapted: tuple[PeftModel, np.ndarray]) -> None:
     model, row = adapted
     run = session(graph.build(toy.encoder_state(), toy.SHAPE, toy.BANK.targets, toy.BANK.bank_rank, K))
     rng = np.random.default_rng(2)
@@ -98,7 +99,7 @@ def test_logits_are_torchs_from_one_token_to_1200(adapted: tuple[Encoder, np.nda
         assert np.abs(logits - wanted).max() < 1e-4, length
 
 
-def test_padding_changes_nothing(adapted: tuple[Encoder, np.ndarray]) -> None:
+def test_padding_changes_nothing(adapted: tuple[PeftModel, np.ndarray]) -> None:
     run = session(graph.build(toy.encoder_state(), toy.SHAPE, toy.BANK.targets, toy.BANK.bank_rank, K))
     ids = np.random.default_rng(3).integers(5, toy.SHAPE.vocab_size, (1, 20))
     padded = np.pad(ids, ((0, 0), (0, 12)), constant_values=3)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -239,7 +240,7 @@ def test_onnxruntime_writes_nothing_on_stderr(home: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def rewritten(home: Path, folder: Path, **changes: object) -> Path:
+def rewritten(home: Path, folder: Path, **changes: Any) -> Path:
     """A copy of human_sim whose card says something else, hashes and all."""
     folder.mkdir()
     for name in ("adapter.safetensors", "head.safetensors", "drift.npz", "golden.json"):
