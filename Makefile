@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: setup repro demo serve stop test lint bench
+.PHONY: setup repro demo serve stop test lint labelled bench
 
 setup: .venv/installed                          ## the environment, in .venv
 
@@ -42,6 +42,14 @@ lint: setup                                     ## style, types, layers, depende
 
 test: lint                                      ## lint, then every test; the torch-free core fully covered
 	pytest --cov --cov-report=term
+
+labelled: setup                                 ## the four real species on the labelled sets in DATA, in build/labelled
+	test -d "$(DATA)" || (echo "DATA=FOLDER wanted: the folder that holds csorf_lenmatched/ and promoter300/"; exit 1)
+	test -d build/labelled || git clone --quiet . build/labelled
+	git -C build/labelled fetch --quiet && git -C build/labelled reset --quiet --hard origin/HEAD
+	mkdir -p build/labelled/data && cp -rT --no-preserve=mode "$(DATA)" build/labelled/data/labelled
+	cp examples/labelled/params.yaml build/labelled/
+	cd build/labelled && PYTHONPATH=src:. dvc repro && python benchmarks/table.py
 
 bench: repro                                    ## how fast the bundles answer on this machine
 	python benchmarks/speed.py

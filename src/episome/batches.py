@@ -29,6 +29,18 @@ def batches(lengths: Sequence[int] | Indices, tokens: int, rng: np.random.Genera
         yield order[start:end]
 
 
+def mixed(
+    lengths: Sequence[int] | Indices, tokens: int, parts: int, rng: np.random.Generator
+) -> Iterator[list[Indices]]:
+    """Yield optimiser steps of `parts` batches each, drawn from all lengths, within a budget of `tokens` together.
+
+    Sorting by length alone would sort by task too, and steps that speak for one task in turn undo each other.
+    """
+    small = list(batches(lengths, max(1, tokens // parts), rng))
+    for start in range(0, len(small), parts):
+        yield small[start : start + parts]
+
+
 def _cut(size: Indices, tokens: int) -> list[tuple[int, int]]:
     """Greedy runs ``[start, end)`` of `size` with ``rows × longest ≤ tokens``."""
     runs, start, longest = [], 0, 0

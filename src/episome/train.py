@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from episome import ewc, lora
-from episome.batches import batches
+from episome.batches import batches, mixed
 from episome.classifier import Classifier, Examples, load_classifier, predict
 from episome.params import Train
 from episome.pretrain import cosine
@@ -41,6 +41,7 @@ __all__ = [
 
 _FOLDS = 5
 _FISHER_TOKENS = 2048
+_PARTS = 4  # batches per optimiser step, each of one length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,23 +121,24 @@ def fit(
     torch.manual_seed(seed)
     parameters = [p for p in classifier.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(_groups(classifier, numbers))
-    per_epoch = len(list(batches(train.lengths, numbers.tokens_per_step, rng)))
+    per_epoch = len(list(mixed(train.lengths, numbers.tokens_per_step, _PARTS, rng)))
     total = per_epoch * numbers.epochs
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, cosine(total, numbers.warmup_share))
     best, best_state, waited, number = _score(classifier, val), _snapshot(classifier), 0, 0
     for epoch in range(numbers.epochs):
         losses = []
         classifier.train()
-        for at in batches(train.lengths, numbers.tokens_per_step, rng):
-            loss = _bce(classifier, train, at, correction)
-            held = _held_back(classifier, anchor, numbers.ewc_lambda)
+        for step in mixed(train.lengths, numbers.tokens_per_step, _PARTS, rng):
             optimiser.zero_grad(set_to_none=True)
-            (loss + held).backward()
+            held = _held_back(classifier, anchor, numbers.ewc_lambda)
+            if held.requires_grad:
+                held.backward()
+            loss = _accumulate(classifier, train, step, correction)
             nn.utils.clip_grad_norm_(parameters, numbers.clip_norm)
             optimiser.step()
             if number + 1 < total:  # the shuffled epochs may differ by a step; the schedule ends at zero
                 schedule.step()
-            losses.append(loss.item())
+            losses.append(loss)
             yield Step(number=number, total=total, loss=losses[-1], penalty=held.item())
             number += 1
         score = _score(classifier, val)
@@ -210,16 +212,29 @@ def anchor(classifier: Classifier, state: ewc.Fisher) -> ewc.Anchor:
     )
 
 
+def _accumulate(
+    classifier: Classifier, train: Examples, step: list[NDArray[np.int64]], correction: NDArray[np.float32] | None
+) -> float:
+    """Add the gradient of one step, batch by batch; answers the mean loss per label over the whole step."""
+    labels = sum(int((train.labels[at] >= 0).sum()) for at in step)
+    total = 0.0
+    for at in step:
+        loss = _bce(classifier, train, at, correction) / labels
+        loss.backward()
+        total += loss.item()
+    return total
+
+
 def _bce(
     classifier: Classifier, train: Examples, at: NDArray[np.int64], correction: NDArray[np.float32] | None
 ) -> Tensor:
-    """Binary cross entropy, mean over the labels that are there."""
+    """Binary cross entropy, summed over the labels that are there."""
     logits = classifier.head(classifier.features(*classifier.batch(train, at)))
     if correction is not None:
         logits = logits + torch.from_numpy(correction[at])
     labels = torch.from_numpy(train.labels[at]).to(logits.dtype)
     there = labels >= 0
-    return nn.functional.binary_cross_entropy_with_logits(logits[there], labels[there])
+    return nn.functional.binary_cross_entropy_with_logits(logits[there], labels[there], reduction="sum")
 
 
 def _held_back(classifier: Classifier, anchor: ewc.Anchor | None, weight: float) -> Tensor:
