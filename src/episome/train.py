@@ -89,12 +89,12 @@ def fit_composition(
         x_val, y_val = scaler.transform(val.composition[judge]), val.labels[judge, k]
         if len(np.unique(y)) < 2 or len(np.unique(y_val)) < 2:
             raise EpisomeError(f"task {task.name!r}: training and validation rows must hold both classes")
-        fits = {c: LogisticRegression(C=c, max_iter=300).fit(x, y) for c in penalties}
+        fits = {c: _logistic(c).fit(x, y) for c in penalties}
         chosen = min(penalties, key=lambda c: log_loss(y_val, fits[c].predict_proba(x_val)[:, 1]))
         folds = GroupKFold(min(_FOLDS, len(np.unique(groups[rows])))).split(x, y, groups[rows])
         held_out = np.zeros(len(y))
         for learn, score in folds:
-            part = LogisticRegression(C=chosen, max_iter=300).fit(x[learn], y[learn])
+            part = _logistic(chosen).fit(x[learn], y[learn])
             held_out[score] = part.decision_function(x[score])
         correction[rows, k] = held_out - fits[chosen].decision_function(x)
         _set_composition(classifier, k, fits[chosen], scaler)
@@ -283,3 +283,7 @@ def _set_composition(classifier: Classifier, task: int, fitted: LogisticRegressi
     with torch.no_grad():
         head.composition[task] = torch.from_numpy(weight.astype(np.float32)) * head.scale
         head.bias[task] = float(fitted.intercept_[0] - weight @ scaler.mean_)
+
+
+def _logistic(inverse_penalty: float) -> LogisticRegression:
+    return LogisticRegression(C=inverse_penalty, max_iter=2000, tol=1e-3)
