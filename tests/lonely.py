@@ -5,6 +5,7 @@ and in every Python process an audit hook that refuses a look-up or connection t
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -98,3 +99,10 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*fence(), *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
+
+
+def repro(folder: Path, *targets: str) -> set[str]:
+    """Stages that `dvc repro` ran in the copy; it must succeed."""
+    done = run(folder, "dvc", "repro", *targets)
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return set(re.findall(r"Running stage '([^']+)'", done.stdout))

@@ -1,19 +1,20 @@
 """The smallest world that still passes every stage, for tests of the pipeline itself; its scores mean nothing."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-SERVED = ("human_sim", "mouse_sim")  # the mouse starts from the human's adapter
-SPECIES = (*SERVED, "fly_sim")  # the fly from none
+SPECIES = ("human_sim", "mouse_sim", "fly_sim")  # the mouse starts from the human's adapter, the others from none
+GENES = 60
 
 
-def shrink(params: dict[str, Any]) -> dict[str, Any]:
+def shrink(params: dict[str, Any], species: Sequence[str] = SPECIES, genes: int = GENES) -> dict[str, Any]:
     """Params of the embedded world with few genes, few steps and few resamples; changes `params` and returns it."""
-    params["world"] = {"demo": params["world"]["demo"] | {"genes": 60, "species": list(SPECIES)}}
-    params["species"] = {name: params["species"][name] for name in SPECIES}
-    for name in SERVED:  # so few promoters teach nothing, and what is no better than chance is not promoted
+    params["world"] = {"demo": params["world"]["demo"] | {"genes": genes, "species": list(species)}}
+    params["species"] = {name: params["species"][name] for name in species}
+    for name in species:  # so few promoters teach nothing, and what is no better than chance is not promoted
         params["species"][name]["source"]["tasks"] = ["donor"]
     params["base"]["species"] = ["human_sim"]
     params["base"]["mini"] |= {"vocab_size": 128, "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64}
@@ -25,7 +26,17 @@ def shrink(params: dict[str, Any]) -> dict[str, Any]:
     return params
 
 
-def write(path: Path) -> None:
+def write(path: Path, species: Sequence[str] = SPECIES, genes: int = GENES) -> None:
     """Shrink a params.yaml in place."""
-    params = shrink(yaml.safe_load(path.read_text(encoding="utf-8")))
+    params = shrink(yaml.safe_load(path.read_text(encoding="utf-8")), species, genes)
+    path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+
+def change(path: Path, *keys: str, to: Any) -> None:
+    """Set one value in a params.yaml."""
+    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    place = params
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = to
     path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")

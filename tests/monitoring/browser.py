@@ -110,6 +110,14 @@ class Browser:
         path.write_bytes(base64.b64decode(shot["data"]))
 
 
+def cells(page: Browser, species: str) -> dict[str, str]:
+    """What a species' row on the monitor page says, by column."""
+    script = f"""Object.fromEntries([...document.querySelectorAll('tr[data-species={species}] td')]
+        .map((cell) => [cell.dataset.label, cell.innerText]))"""
+    found: dict[str, str] = page.evaluate(script)
+    return found
+
+
 def installed() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

@@ -11,7 +11,7 @@ import pytest
 from episome.drift import Profile
 from monitoring.watch import Watch
 from tests.monitoring import feed
-from tests.monitoring.browser import Browser, browser, installed
+from tests.monitoring.browser import Browser, browser, cells, installed
 
 ROWS = "document.querySelectorAll('#rows tr[data-species]').length"
 
@@ -84,13 +84,6 @@ def page(chromium: Browser, address: str) -> Browser:
     chromium.open(address + "/monitor")
     chromium.wait(f"{ROWS} > 0")
     return chromium
-
-
-def cells(page: Browser, species: str) -> dict[str, str]:
-    script = f"""Object.fromEntries([...document.querySelectorAll('tr[data-species={species}] td')]
-        .map((cell) => [cell.dataset.label, cell.innerText]))"""
-    found: dict[str, str] = page.evaluate(script)
-    return found
 
 
 def text(page: Browser, element: str) -> str:
