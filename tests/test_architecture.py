@@ -13,6 +13,7 @@ import grimp
 import pytest
 import yaml
 
+from episome.params import Params
 from pipelines import paths
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,6 +74,22 @@ def test_a_stage_depends_on_no_file_that_is_gone(name: str) -> None:
     code = [dep for dep in stages()[name]["deps"] if dep.startswith(("src/", "pipelines/"))]
     assert code
     assert [dep for dep in code if not (ROOT / dep).exists()] == []
+
+
+# What a method of Params reads; an attribute is a section by its own name (species are read through `of`).
+SECTIONS = Params.model_fields.keys() - {"species"}
+READ_BY = {"of": {"species"}, "task": {"tasks"}, "tasks_of": {"tasks", "species"}, "train_of": {"train", "species"}}
+
+
+@pytest.mark.parametrize("module", sorted({body["cmd"].split()[2] for body in stages().values()}))
+def test_a_stage_names_every_section_of_params_that_it_reads(module: str) -> None:
+    source = (ROOT / file_of(module)).read_text(encoding="utf-8")
+    words = re.findall(r"\b(?:chosen|settings|given|known)\.(\w+)", source)
+    read = set().union(*(READ_BY.get(word, {word} & SECTIONS) for word in words))
+    assert read, f"{module}: this test does not see how it reads params.yaml"
+    bodies = [body for body in stages().values() if module in body["cmd"].split()]
+    named = {key.split(".")[0] for body in bodies for key in body["params"]}
+    assert read <= named, f"dvc.yaml, {module}: params lack {', '.join(sorted(read - named))}"
 
 
 def written(key: str) -> Iterator[str]:
