@@ -258,19 +258,34 @@ class Params(_Frozen):
     serve: Serve
 
     @model_validator(mode="after")
-    def _names_resolve(self) -> "Params":
+    def _parts_agree(self) -> "Params":
+        known = ", ".join(self.species)
+        if self.lora.rank > self.export.bank_rank:
+            raise ValueError(f"lora.rank: {self.lora.rank} does not fit export.bank_rank, {self.export.bank_rank}")
+        if "base" in self.species:
+            raise ValueError("species.base: that name is the base model's; wanted another one")
+        if unknown := [name for name in self.base.species if name not in self.species]:
+            raise ValueError(f"base.species: {', '.join(unknown)} is no species here; known: {known}")
         for key, species in self.species.items():
             if species.donor != "base" and species.donor not in self.species:
-                raise ValueError(
-                    f"species.{key}.donor: {species.donor!r} is no species here; known: base, {', '.join(self.species)}"
-                )
+                raise ValueError(f"species.{key}.donor: {species.donor!r} is no species here; known: base, {known}")
             for task in task_names(species.source):
                 if task not in self.tasks:
                     raise ValueError(
                         f"species.{key}.source: task {task!r} is not under tasks; known: {', '.join(self.tasks)}"
                     )
-            Train.model_validate({**self.train.model_dump(), **species.train})
+            _overridden(key, self.train, species)
+        self._donors_end_at_the_base()
         return self
+
+    def _donors_end_at_the_base(self) -> None:
+        """Refuse species that would have to be trained before themselves."""
+        for key in self.species:
+            chain = [key]
+            while (donor := self.species[chain[-1]].donor) != "base":
+                chain.append(donor)
+                if donor in chain[:-1]:
+                    raise ValueError(f"species.{key}.donor: {' from '.join(chain)} never comes to the base")
 
     def task(self, name: str) -> Task:
         """The task of that name.
@@ -298,7 +313,15 @@ class Params(_Frozen):
 
     def train_of(self, species: str) -> Train:
         """Training numbers of one species: the defaults under its own overrides."""
-        return Train.model_validate({**self.train.model_dump(), **self.of(species).train})
+        return _overridden(species, self.train, self.of(species))
+
+
+def _overridden(key: str, defaults: Train, species: Species) -> Train:
+    try:
+        return Train.model_validate({**defaults.model_dump(), **species.train})
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ValueError(f"species.{key}.train: {wrong}") from error
 
 
 def task_names(source: GenomeSource | LabelledSource) -> tuple[str, ...]:
