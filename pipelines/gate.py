@@ -13,7 +13,7 @@ import pandas as pd
 
 from episome import bundle, dataset, params
 from episome.bundle import BundleError
-from episome.gate import Check, Limits, Scored, beats_chance, compare
+from episome.gate import Check, Limits, Scored, beats_chance, compare, gain
 from episome.params import Params
 from episome.runtime import Adapter, Engine
 from episome.types import EpisomeError
@@ -97,7 +97,7 @@ def _here(champion: Adapter, rows: pd.DataFrame) -> Check:
 def _kept(
     engine: Engine, champion: Adapter, challenger: Adapter, rows: pd.DataFrame, limits: Limits
 ) -> Iterator[Check]:
-    """One check per old suite: a task of the champion on a release that the champion was trained on."""
+    """One check per suite, a task of the champion on one release: what it was trained on is kept, the rest is told."""
     known = {task.name for task in challenger.card.tasks}
     for task in (task.name for task in champion.card.tasks):
         if task not in known:
@@ -108,9 +108,11 @@ def _kept(
         asked = _labelled(rows, task)
         old, new = _scored(engine, champion, asked, task), _scored(engine, challenger, asked, task)
         labels, groups = asked[dataset.label_column(task)].to_numpy(), asked["group"].to_numpy()
-        for release in sorted({"none", *asked["release"]} & {*champion.card.lineage.releases}):
+        trained = {*champion.card.lineage.releases}
+        for release in sorted({"none"} & trained | {*asked["release"]}, key=lambda name: (name not in trained, name)):
             at = (asked["release"] == release).to_numpy()
-            yield compare(f"{task}/{release}", labels[at], groups[at], old.where(at), new.where(at), limits)
+            judge = compare if release in trained else gain
+            yield judge(f"{task}/{release}", labels[at], groups[at], old.where(at), new.where(at), limits)
 
 
 def _labelled(rows: pd.DataFrame, task: str) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from episome.gate import Check, Limits, Scored, beats_chance, compare
+from episome.gate import Check, Limits, Scored, beats_chance, compare, gain
 
 LIMITS = Limits(max_loss=0.03, min_rows=40, confidence=0.95, bootstrap=400, seed=7)
 
@@ -75,6 +75,28 @@ def test_too_few_rows_fail_and_say_how_many_are_needed() -> None:
     assert not check.passed
     assert "38 rows are too few to tell; at least 40 are needed" in check.message
     assert check.low is None
+
+
+def test_a_new_suite_is_told_and_refuses_nothing() -> None:
+    labels, groups, champion = suite(1000, 0.3)
+    _, _, better = suite(1000, 0.9, seed=1)
+    check = gain("donor/added", labels, groups, champion, better, LIMITS)
+    assert (check.name, check.suite, check.n, check.limit) == ("gain", "donor/added", 1000, None)
+    assert check.loss == compare("donor/added", labels, groups, champion, better, LIMITS).loss
+    assert check.low is not None
+    assert check.low > 0.4
+    assert check.message.startswith("donor/added: MCC 0.")
+    worse = gain("donor/added", labels, groups, better, champion, LIMITS)
+    assert worse.passed
+    assert worse.high == pytest.approx(-check.low, abs=0.01)
+
+
+def test_a_new_suite_of_too_few_rows_is_said_to_be_untested() -> None:
+    labels, groups, champion = suite(38, 0.9)
+    check = gain("donor/added", labels, groups, champion, champion, LIMITS)
+    assert check.passed
+    assert "not tested, 38 rows of the 40 needed" in check.message
+    assert check.loss is None
 
 
 def test_an_inconclusive_suite_fails_and_about_as_many_rows_as_it_asks_for_pass() -> None:

@@ -8,6 +8,7 @@ Too little data to tell is a failure, never a pass.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -91,11 +92,7 @@ def compare(
     if n < limits.min_rows:
         message = f"{suite}: {n} rows are too few to tell; at least {limits.min_rows} are needed (gate.min_rows)"
         return Check(name="retention", suite=suite, passed=False, message=message, n=n, limit=floor)
-    drawn = draws(groups, limits.bootstrap, limits.seed)
-    low, high = _bounds(
-        mcc_draws(labels, challenger.calls(), drawn) - mcc_draws(labels, champion.calls(), drawn), limits
-    )
-    old, new = (mcc(labels, version.probabilities, version.threshold) for version in (champion, challenger))
+    old, new, low, high = _change(labels, groups, champion, challenger, limits)
     verdict = "kept" if low > floor else _why(old - new, low, n, limits)
     return Check(
         name="retention",
@@ -107,6 +104,27 @@ def compare(
         high=high,
         n=n,
         limit=floor,
+    )
+
+
+def gain(
+    suite: str,
+    labels: ArrayLike,
+    groups: Sequence[str] | ArrayLike,
+    champion: Scored,
+    challenger: Scored,
+    limits: Limits,
+) -> Check:
+    """What a suite gained that the champion was not trained on: told, and no reason to refuse."""
+    labels = np.asarray(labels)
+    n = len(labels)
+    if n < limits.min_rows:
+        message = f"{suite}: not tested, {n} rows of the {limits.min_rows} needed (gate.min_rows)"
+        return Check(name="gain", suite=suite, passed=True, message=message, n=n)
+    old, new, low, high = _change(labels, groups, champion, challenger, limits)
+    message = f"{suite}: MCC {old:.3f} -> {new:.3f} on {n} new rows, change between {low:+.3f} and {high:+.3f}"
+    return Check(
+        name="gain", suite=suite, passed=True, message=message, loss=round(old - new, 6), low=low, high=high, n=n
     )
 
 
@@ -124,6 +142,22 @@ def beats_chance(
     verdict = "above" if low > 0 else "not above"
     message = f"{task}: MCC {value:.3f} on {n} rows, lower bound {low:.3f} is {verdict} chance"
     return Check(name="beats_chance", suite=task, passed=low > 0, message=message, low=low, high=high, n=n, limit=0.0)
+
+
+def _change(
+    labels: NDArray[Any],
+    groups: Sequence[str] | ArrayLike,
+    champion: Scored,
+    challenger: Scored,
+    limits: Limits,
+) -> tuple[float, float, float, float]:
+    """MCC of both versions, and one-sided lower and upper bound of its change."""
+    drawn = draws(groups, limits.bootstrap, limits.seed)
+    low, high = _bounds(
+        mcc_draws(labels, challenger.calls(), drawn) - mcc_draws(labels, champion.calls(), drawn), limits
+    )
+    old, new = (mcc(labels, version.probabilities, version.threshold) for version in (champion, challenger))
+    return old, new, low, high
 
 
 def _bounds(resampled: Floats, limits: Limits) -> tuple[float, float]:

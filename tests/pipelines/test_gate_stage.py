@@ -195,8 +195,13 @@ def test_rows_the_champion_never_saw_are_no_old_suite(lab: Path) -> None:
     old = called(paths.bundle(SPECIES))
     new = called(paths.bundle(SPECIES), release="added", flip=0.3)
     write_rows(pd.concat([old, new], ignore_index=True))
-    suites = {check["suite"] for check in judged()["checks"] if check["name"] == "retention"}
-    assert suites == {"promoter/none", "donor/none"}
+    checks = [(check["name"], check["suite"]) for check in judged()["checks"] if "/" in check["suite"]]
+    assert checks == [
+        ("retention", "promoter/none"),
+        ("gain", "promoter/added"),
+        ("retention", "donor/none"),
+        ("gain", "donor/added"),
+    ]
 
 
 def test_each_release_of_the_champion_is_a_suite_and_none_may_vanish(lab: Path) -> None:
