@@ -75,7 +75,7 @@ def test_repeats_are_dropped_contrary_labels_stay_and_everything_is_counted(tmp_
     )
     # The release says both of AACCGA, so neither of its own two rows is used.
     assert rows["sequence"].tolist() == ["GGGGAA", "AACCGA"]
-    assert {k: v for k, v in report.items() if k != "contradicts_source"} == {
+    assert {k: v for k, v in report.items() if k not in {"contradicts_source", "contradicts_release"}} == {
         "read": 8,
         "kept": 2,
         "too_many_n": 1,
@@ -106,6 +106,24 @@ def test_a_repeated_row_stays_with_the_earlier_release(tmp_path: Path) -> None:
     rows, report = load(folder, "GGGGGG,1,orf")
     assert rows[["sequence", "release"]].values.tolist() == [["GGGGGG", "rows"], ["GCGCAA", "april"]]
     assert report["repeated"] == 1
+
+
+def test_a_release_that_contradicts_an_earlier_one_takes_nothing_away_from_it(tmp_path: Path) -> None:
+    folder = tmp_path / "june"
+    folder.mkdir()
+    (folder / "june.csv").write_text("sequence,label,task\nTTCCCC,0,orf\nAACCGA,1,orf\nGGGGAA,1,orf\nGCGCAA,1,orf\n")
+    # The new release says both of GGGGAA (on either strand), and repeats what the source says of AACCGA.
+    rows, report = load(folder, "GGGGAA,1,orf", "AACCGA,0,orf")
+    assert rows[["sequence", "label_orf", "release"]].values.tolist() == [
+        ["GGGGAA", 1, "rows"],
+        ["AACCGA", 0, "rows"],
+        ["GCGCAA", 1, "june"],
+    ]
+    assert (report["contradicts_itself"], report["already_there"]) == (2, 1)
+    (folder / "june.csv").write_text("sequence,label,task\nTTCCCC,0,orf\n")
+    rows, report = load(folder, "GGGGAA,1,orf")
+    assert rows[["label_orf", "release"]].values.tolist() == [[1, "rows"], [0, "june"]]
+    assert report["contradicts_release"] == {"rows": 1, "examples": [{"place": "june.csv line 2", "label": 0}]}
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 Each file is one release, named as the file; the folder holds the newest beside those the champion was trained on, so
 that the gate can judge each of them apart.
-A release never moves a row that was there before. Where it repeats one with the same label, the repeat is dropped;
-where it says the contrary, both stay, are counted here, and the data gate judges.
+A release never moves or takes away a row that was there before, in the source or in an earlier release. Where it
+repeats one with the same label, the repeat is dropped; where it says the contrary, both stay, are counted here, and
+the data gate judges. A release that gives one sequence both labels loses these rows.
 """
 
 from collections import defaultdict
@@ -141,32 +142,34 @@ def _known(source: pd.DataFrame, tasks: Sequence[Task]) -> _Known:
 
 
 def _new(entries: Sequence[_Entry], known: _Known, max_n_share: float) -> tuple[list[_Entry], dict[str, Any]]:
-    seen: dict[tuple[str, str], set[int]] = defaultdict(set)
+    seen: dict[tuple[str, str, str], set[int]] = defaultdict(set)
     for entry in entries:
-        seen[entry.task, entry.key].add(entry.label)
+        seen[entry.release, entry.task, entry.key].add(entry.label)
     counts = dict.fromkeys(("read", "kept", "too_many_n", "contradicts_itself", "repeated", "already_there"), 0)
-    contrary: list[dict[str, Any]] = []
-    kept: dict[tuple[str, str], _Entry] = {}
+    contrary: dict[str, list[dict[str, Any]]] = {"source": [], "release": []}
+    kept: list[_Entry] = []
+    earlier: dict[tuple[str, str], set[int]] = defaultdict(set)
     for entry in entries:
         identity = (entry.task, entry.key)
         before = known.labels.get(identity)
         reason = {
             "too_many_n": n_share(entry.sequence) > max_n_share,
-            "contradicts_itself": len(seen[identity]) > 1,
-            "repeated": identity in kept,
+            "contradicts_itself": len(seen[entry.release, *identity]) > 1,
+            "repeated": entry.label in earlier[identity],
             "already_there": before == entry.label,
         }
         fate = next((name for name, applies in reason.items() if applies), "kept")
         counts[fate] += 1
         if fate == "kept":
-            kept[identity] = entry
             if before is not None:
-                contrary.append({"place": entry.place, "label": entry.label, "source_label": before})
+                contrary["source"].append({"place": entry.place, "label": entry.label, "source_label": before})
+            if earlier[identity]:
+                contrary["release"].append({"place": entry.place, "label": entry.label})
+            kept.append(entry)
+            earlier[identity].add(entry.label)
     counts["read"] = len(entries)
-    return list(kept.values()), {
-        **counts,
-        "contradicts_source": {"rows": len(contrary), "examples": contrary[:EXAMPLES]},
-    }
+    found = {f"contradicts_{what}": {"rows": len(c), "examples": c[:EXAMPLES]} for what, c in contrary.items()}
+    return kept, {**counts, **found}
 
 
 def _side(entry: _Entry, known: _Known, seed: int) -> Split:
