@@ -1,4 +1,12 @@
-"""The last records sent to one species, and what they say about drift."""
+"""The last records sent to one species, and what they say about drift.
+
+The limits of the embedded params.yaml come from 300-base windows of held-out human, mouse, zebrafish and fly sequences
+against the profiles of all four. At 8 (10) nats at most 9.8 % (5.5 %) of a species' own sequences look like another
+species, 47 to 91 % (34 to 84 %) of those of a far, 19 to 25 % (12 to 16 %) of those of a near one (human and mouse).
+A known weakness of profiles that were fitted to the surroundings of genes alone: of 15 regions of 60,000 bases of human
+chromosome 9, 5 pass the mismatch limit at 10 nats when they are sent as 300-base pieces and 1 as 2,000-base ones
+(mouse: 1 of 16 either way; fly: none of 25).
+"""
 
 from collections import Counter, deque
 from dataclasses import dataclass
@@ -6,38 +14,9 @@ from statistics import median
 from typing import Final, Literal
 
 from episome.drift import Match, Profile
+from episome.params import Monitor
 
 State = Literal["ok", "alarm", "no verdict"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """When recent traffic counts as drifted.
-
-    The defaults come from 300-base windows of held-out human, mouse, zebrafish and fly sequences against the profiles
-    of all four. At 8 (10) nats at most 9.8 % (5.5 %) of a species' own sequences look like another species, 47 to 91 %
-    (34 to 84 %) of those of a far one, 19 to 25 % (12 to 16 %) of those of a near one (human and mouse).
-    A known weakness of profiles that were fitted to the surroundings of genes alone: of 15 regions of 60,000 bases of
-    human chromosome 9, 5 pass the mismatch limit at 10 nats when they are sent as 300-base pieces and 1 as 2,000-base
-    ones (mouse: 1 of 16 either way; fly: none of 25).
-
-    Attributes:
-        window: number of records looked back on.
-        needed: fewer records than this give no verdict.
-        mismatch_share: alarm above this share of mismatches in the window.
-        early_window: the early alarm looks at this many newest records, from the first ones on.
-        early_mismatches: early alarm at this many mismatches among them.
-        gc_zscore: alarm when the window's mean GC is further than this many standard deviations (between single
-            training sequences) from theirs. Neighbouring windows of a genome share their GC, so a test that took
-            them as independent would alarm on harmless traffic; this one asks for a large effect instead.
-    """
-
-    window: int = 200
-    needed: int = 50
-    mismatch_share: float = 0.2
-    early_window: int = 10
-    early_mismatches: int = 8
-    gc_zscore: float = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +49,7 @@ class Verdict:
 class Traffic:
     """A window over the newest records of one adapter version; memory and time per record are constant."""
 
-    def __init__(self, profile: Profile, limits: Limits) -> None:
+    def __init__(self, profile: Profile, limits: Monitor) -> None:
         """Start empty against the profile of the adapter's training sequences."""
         self.profile = profile
         self.limits = limits

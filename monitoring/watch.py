@@ -8,12 +8,13 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from episome.drift import Match, Profile
+from episome.params import Monitor
 from monitoring.ring import BUCKET_SECONDS, OUTCOMES, QUANTILES, STAGES, Ring, Span
-from monitoring.traffic import Limits, Seen, Traffic
+from monitoring.traffic import Seen, Traffic
 
 if TYPE_CHECKING:
     from monitoring.metrics import Metrics
@@ -40,17 +41,17 @@ class Loaded:
 class Watch:
     """Counters, latency of the last hour, recent traffic per species and swaps; safe to call from any thread."""
 
-    def __init__(self, metrics: "Metrics", clock: Callable[[], float], limits: Limits | None = None) -> None:
+    def __init__(self, metrics: "Metrics", clock: Callable[[], float], limits: Monitor) -> None:
         """Start without a species.
 
         Args:
             metrics: the Prometheus series to feed.
             clock: seconds since the epoch (``time.time``).
-            limits: when traffic counts as drifted; None for the limits `Limits` documents.
+            limits: when traffic counts as drifted.
         """
         self.metrics = metrics
         self._clock = clock
-        self._limits = limits or Limits()
+        self._limits = limits
         self._lock = threading.Lock()
         self._started = clock()
         self._ring = Ring()
@@ -139,7 +140,7 @@ class Watch:
             "series": _series(hour, minutes),
             "species": species,
             "swaps": swaps,
-            "limits": asdict(self._limits),
+            "limits": self._limits.model_dump(),
         }
 
     def _publish(self, species: str, traffic: Traffic) -> None:

@@ -38,14 +38,14 @@ class _Door:
 _door = _Door()
 
 
-def where() -> tuple[params.Serve, Path]:
-    """Limits and shelf: params.yaml (or EPISOME_PARAMS) and EPISOME_SHELF.
+def where() -> tuple[params.Params, Path]:
+    """Numbers and shelf: params.yaml (or EPISOME_PARAMS) and EPISOME_SHELF.
 
     Raises:
         EpisomeError: there is no good params.yaml.
     """
     read = params.read(Path(os.environ.get("EPISOME_PARAMS", "params.yaml")))
-    return read.serve, Path(os.environ.get("EPISOME_SHELF", read.registry.shelf))
+    return read, Path(os.environ.get("EPISOME_SHELF", read.registry.shelf))
 
 
 def _log_like_bentoml() -> None:
@@ -55,7 +55,15 @@ def _log_like_bentoml() -> None:
     ours.propagate = False
 
 
-@bentoml.service(name="episome", workers=1, traffic={"timeout": _NEVER_SECONDS})
+# BentoML's request metrics and access log hold the path as it came: what a caller puts there would become a series of
+# its own, and stay. `serving.http` counts and logs by route instead, and answers /metrics itself.
+@bentoml.service(
+    name="episome",
+    workers=1,
+    traffic={"timeout": _NEVER_SECONDS},
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+)
 @bentoml.asgi_app(_door, path="/")
 class Episome:
     """One process that answers for every species on the shelf."""
@@ -64,22 +72,23 @@ class Episome:
     def check() -> None:
         """Refuse to start at all where what is on the shelf cannot be served."""
         try:
-            limits, folder = where()
+            known, folder = where()
             loaded = generation.load(
-                folder, shelf.read(folder), threads=1, allow_simulated=limits.allow_simulated, before=EMPTY
+                folder, shelf.read(folder), threads=1, allow_simulated=known.serve.allow_simulated, before=EMPTY
             )
         except (EpisomeError, OSError) as error:
             raise SystemExit(f"episome: not started: {error}") from error
         generation.retire(loaded, [])
 
     def __init__(self) -> None:
-        # prometheus_client decides at import whether it counts for several processes; BentoML has set that up by now.
+        # prometheus_client decides at import whether it counts for several processes; the command line never needs it.
         from monitoring.metrics import Metrics
         from monitoring.watch import Watch
 
         _log_like_bentoml()
-        limits, folder = where()
-        watch = Watch(Metrics(http.ROUTES), time.time)
+        known, folder = where()
+        limits = known.serve
+        watch = Watch(Metrics(http.ROUTES), time.time, known.monitor)
         self.batcher = Batcher(
             threads=limits.threads,
             tokens_per_run=limits.tokens_per_run,

@@ -55,7 +55,7 @@ def limits(**changes: float) -> Serve:
 def house(folder: Path, **changes: float) -> http.House:
     """What serves a shelf, with one generation loaded and nothing looking for the next."""
     serve = limits(**changes)
-    watch = Watch(Metrics(http.ROUTES, CollectorRegistry()), time.time)
+    watch = Watch(Metrics(http.ROUTES, CollectorRegistry()), time.time, params.read(ROOT / "params.yaml").monitor)
     shelves = Shelf(folder, threads=serve.threads, allow_simulated=serve.allow_simulated, watch=watch)
     if shelf.read(folder).generation:
         shelves.take_up()

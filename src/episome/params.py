@@ -237,6 +237,28 @@ class Serve(_Frozen):
     allow_simulated: bool
 
 
+class Monitor(_Frozen):
+    """When recent traffic counts as drifted; `monitoring.traffic` says where the numbers come from.
+
+    Attributes:
+        window: number of records looked back on.
+        needed: fewer records than this give no verdict.
+        mismatch_share: alarm above this share of mismatches in the window.
+        early_window: the early alarm looks at this many newest records, from the first ones on.
+        early_mismatches: early alarm at this many mismatches among them.
+        gc_zscore: alarm when the window's mean GC is further than this many standard deviations (between single
+            training sequences) from theirs. Neighbouring windows of a genome share their GC, so a test that took
+            them as independent would alarm on harmless traffic; this one asks for a large effect instead.
+    """
+
+    window: Count
+    needed: Count
+    mismatch_share: Share
+    early_window: Count
+    early_mismatches: Count
+    gc_zscore: Positive
+
+
 class Params(_Frozen):
     """The whole of params.yaml."""
 
@@ -256,6 +278,7 @@ class Params(_Frozen):
     gate: Gate
     registry: Registry
     serve: Serve
+    monitor: Monitor
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "Params":

@@ -10,10 +10,11 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from episome import drift, sequence
+from episome import drift, params, sequence
 from monitoring import page
 from monitoring.metrics import Metrics
 from monitoring.watch import Loaded, Watch
+from tests.conftest import ROOT
 
 ROUTES = ("/v1/annotate", "/v1/species", "/monitor")
 WEIGHTS = {"human_sim": (0.3, 0.2, 0.2, 0.3), "fly_sim": (0.18, 0.32, 0.32, 0.18)}
@@ -35,7 +36,7 @@ def loaded(known: dict[str, drift.Profile], version: str = "1") -> list[Loaded]:
 
 
 def watch(known: dict[str, drift.Profile], clock: Callable[[], float] = time.time) -> Watch:
-    made = Watch(Metrics(ROUTES, CollectorRegistry()), clock)
+    made = Watch(Metrics(ROUTES, CollectorRegistry()), clock, params.read(ROOT / "params.yaml").monitor)
     made.swapped(1, loaded(known))
     return made
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from episome import drift, sequence
+from episome import drift, params, sequence
 from episome.drift import Match, Profile, Status
-from monitoring.traffic import Limits, Seen, Traffic
+from monitoring.traffic import Seen, Traffic
+from tests.conftest import ROOT
 
-LIMITS = Limits()
+LIMITS = params.read(ROOT / "params.yaml").monitor
 
 
 def seen(status: Status = "match", best: str = "own", gc: float = 0.4, n_share: float = 0.0, length: int = 300) -> Seen:
