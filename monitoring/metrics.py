@@ -1,20 +1,37 @@
 """Every Prometheus series of the service, and the only file that knows Prometheus.
 
 Import it only once the serving process runs: prometheus_client decides at its own import whether it works in
-multiprocess mode, and BentoML sets that mode up just before it builds the service object.
+multiprocess mode (`PROMETHEUS_MULTIPROC_DIR`).
 Label sets are closed: what is not on a list counts as ``other``, so traffic cannot grow the number of series.
 """
 
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 
 from monitoring.ring import STAGES
 
-CODES: Final = ("200", "400", "404", "405", "413", "415", "422", "500", "503", "504")
-REJECTIONS: Final = ("character", "empty", "not_scored", "unknown_species", "unknown_task")
-SHEDS: Final = ("busy", "not_ready", "queue_full")
+CODES: Final = ("200", "400", "404", "405", "408", "413", "415", "422", "500", "503", "504")
+REJECTIONS: Final = (
+    "character",
+    "duplicate_id",
+    "empty",
+    "malformed",
+    "not_scored",
+    "too_long",
+    "unknown_species",
+    "unknown_task",
+)
+SHEDS: Final = ("busy", "deadline", "not_ready", "queue_full", "stopping")
 SWAPS: Final = ("ok", "refused")
 SIGNALS: Final = ("mismatch", "gc")
 OTHER: Final = "other"
@@ -29,6 +46,8 @@ class Metrics:
 
     Durations are in seconds, shares are ratios from 0 to 1.
     """
+
+    media_type: Final = CONTENT_TYPE_LATEST
 
     def __init__(self, routes: Iterable[str], registry: CollectorRegistry = REGISTRY) -> None:
         """Register every instrument.
@@ -151,7 +170,7 @@ class Metrics:
         self._alarm.labels(_one_of(species, self._species), _one_of(signal, SIGNALS)).set(on)
 
     def exposition(self) -> bytes:
-        """The series of this process in Prometheus' text format."""
+        """The series of this process in Prometheus' text format, of the type `media_type`."""
         return generate_latest(self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pydantic import JsonValue, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from episome.answer import Asked, Refusal, RefusedError, refused
 from episome.params import Serve
@@ -59,7 +59,8 @@ async def read_body(request: Request, limits: Serve) -> bytes:
     """The body of a request, never more of it than is allowed.
 
     Raises:
-        RefusedError: 413 larger than serve.max_body_bytes, announced or not; 415 compressed; 408 too slow.
+        RefusedError: 413 larger than serve.max_body_bytes, announced or not; 415 compressed; 408 too slow; 400 the
+            caller hung up, which is no failure of ours.
     """
     too_big = refused(*TOO_BIG, f"the body is larger than {limits.max_body_bytes} bytes (serve.max_body_bytes)")
     encoding = request.headers.get("content-encoding", "identity")
@@ -78,6 +79,8 @@ async def read_body(request: Request, limits: Serve) -> bytes:
     except TimeoutError as error:
         detail = f"the body did not arrive within {limits.timeout_seconds:g} seconds"
         raise refused("slow", "Too slow", 408, detail) from error
+    except ClientDisconnect as error:
+        raise refused("gone", "Gone", 400, "the caller hung up before the body had arrived") from error
     return bytes(body)
 
 

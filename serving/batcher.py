@@ -25,6 +25,7 @@ from episome.types import EpisomeError
 Floats = NDArray[np.float32]
 
 _LOG = logging.getLogger("episome.serving")
+_GOING_DOWN = "the service is going down"
 
 
 class QueueFullError(EpisomeError):
@@ -79,6 +80,8 @@ class Batcher:
         self._queued = queued
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="episome-batch")
         self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._closed = False
         self._queue: deque[_Job] = deque()
         self._waiting = 0
         self._running = 0
@@ -102,16 +105,23 @@ class Batcher:
         return Call(self.submit, deadline)
 
     def close(self) -> None:
-        """Finish what runs, forget what waits."""
+        """Finish what runs, forget what waits, take on nothing more."""
         with self._lock:
+            self._closed = True
             jobs, self._queue, self._waiting = list(self._queue), deque(), 0
         for job in jobs:
-            if not job.done.cancelled():
-                job.done.set_exception(StoppedError("the service is going down"))
+            if job.done.set_running_or_notify_cancel():
+                job.done.set_exception(StoppedError(_GOING_DOWN))
+        with self._idle:  # a run that was taken from the queue may not have reached the pool yet
+            self._idle.wait_for(lambda: not self._running)
         self._pool.shutdown(wait=True)
 
     def submit(self, engine: Engine, rows: Sequence[tuple[Prepared, int]]) -> _Job:
-        """Put prepared rows with their slots in the queue."""
+        """Put prepared rows with their slots in the queue.
+
+        Raises:
+            StoppedError: nothing is taken on any more.
+        """
         now = time.monotonic()
         job = _Job(
             engine=engine,
@@ -123,6 +133,8 @@ class Batcher:
             results=[None] * len(rows),
         )
         with self._lock:
+            if self._closed:
+                raise StoppedError(_GOING_DOWN)
             self._queue.append(job)
             self._waiting += _tokens(job, job.waiting)
         self._start()
@@ -134,8 +146,7 @@ class Batcher:
             with self._lock:
                 members = self._take() if self._running < self._threads else []
                 self._running += bool(members)
-                waiting = self._waiting
-            self._queued(waiting)
+                self._queued(self._waiting)  # under the lock: the last number told is the true one
             if not members:
                 return
             self._run(members)
@@ -185,6 +196,7 @@ class Batcher:
                 job.results[index] = value
                 job.missing -= 1
             finished = [job for job in {id(job): job for job, _ in members}.values() if not job.missing]
+            self._idle.notify_all()
         for job in finished:
             if job.done.set_running_or_notify_cancel():
                 job.done.set_result(job.results)

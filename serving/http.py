@@ -1,5 +1,6 @@
 """The HTTP contract: routes, problems and their documentation. No model runs on the event loop."""
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from episome import __version__, answer, formats, generation
@@ -33,8 +34,11 @@ ROUTES: Final = (
     "/monitor/page.css",
     "/monitor/page.js",
     "/monitor/data.json",
+    "/metrics",
 )
 """Templates of all routes: the labels under which requests are counted."""
+
+_LOG = logging.getLogger("episome.serving")
 
 # A call of one short record; there is room for as many calls as could fill the queue with such.
 _TOKENS_PER_CALL = 512
@@ -74,6 +78,11 @@ def app(house: House) -> FastAPI:
     _species_routes(built, house)
     pages.mount(built, lambda: list(house.shelf.current.residents))
     built.include_router(page.router(house.watch))
+
+    @built.get("/metrics", include_in_schema=False)
+    def metrics() -> Response:
+        return Response(house.watch.metrics.exposition(), headers={"content-type": house.watch.metrics.media_type})
+
     built.add_exception_handler(RefusedError, partial(_on_refused, house.watch))
     built.add_exception_handler(HTTPException, _on_http)
     built.add_exception_handler(RequestValidationError, _on_parameters)
@@ -143,7 +152,8 @@ def _annotate(house: House, body: bytes, deadline: float) -> JSONResponse:
             raise answer.refused("deadline", "Deadline passed", 504, detail) from error
     for stage, seconds in score.seconds.items():
         house.watch.stage(stage, seconds)
-    house.watch.stage("post", time.monotonic() - started - sum(score.seconds.values()))
+    # Jobs on two engines wait at the same time, so that the stages may add up to more than the clock says.
+    house.watch.stage("post", max(0.0, time.monotonic() - started - sum(score.seconds.values())))
     _tell(house.watch, results)
     return _answered(results)
 
@@ -212,14 +222,17 @@ def _kind(problem: Problem) -> str:
 
 
 def _answered(results: Sequence[Answer | Refusal]) -> JSONResponse:
-    """All results where at least one is an answer; else the one problem they share, or 422 for different ones."""
+    """All results where at least one is an answer; else the one problem they share, or 422 (500) for different ones."""
     problems = [result.problem for result in results if isinstance(result, Refusal)]
     if len(problems) < len(results):
         return JSONResponse({"results": [formats.as_json(result) for result in results]})
     first = problems[0]
     if len(problems) > 1:
         shared = len({problem.type for problem in problems}) == 1
-        status = first.status if len({problem.status for problem in problems}) == 1 else 422
+        statuses = {problem.status for problem in problems}
+        # Of different ones ours comes first: a caller must not take our failure for a fault of the records.
+        ours = 500 if 500 in statuses else 422
+        status = first.status if len(statuses) == 1 else ours
         kind, title = (
             (first.type, first.title) if shared else (f"{answer.URN}no-answer", "No record could be annotated")
         )
@@ -264,7 +277,7 @@ async def _on_bug(_: Request, __: Exception) -> JSONResponse:
 
 
 class _Timed:
-    """Tells the watch about every request, under its route's template."""
+    """Tells the watch and the log about every request, under its route's template."""
 
     def __init__(self, inner: ASGIApp, watch: Watch) -> None:
         self._inner = inner
@@ -287,4 +300,7 @@ class _Timed:
             await self._inner(scope, receive, note)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self._watch.record(route, status, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            self._watch.record(route, status, seconds)
+            # The route's template, never the path: a caller may have put anything there.
+            _LOG.info("%s: %d in %.1f ms", route, status, 1000 * seconds)

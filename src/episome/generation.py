@@ -87,7 +87,7 @@ def load(folder: Path, champions: Champions, *, threads: int, allow_simulated: b
                 withheld[species] = "it was trained on simulated genomes, which serve.allow_simulated forbids"
                 continue
             if entry.base not in engines:
-                engines[entry.base] = before.engines.get(entry.base) or _engine(folder, entry.base, threads)
+                engines[entry.base] = before.engines.get(entry.base) or _engine(folder, entry.base, threads, undo)
             residents[species] = _resident(entry, engines[entry.base], found, undo)
         undo.pop_all()
     return Generation(number=champions.generation, residents=residents, withheld=withheld, engines=engines)
@@ -105,8 +105,10 @@ def retire(old: Generation, alive: Collection[Generation]) -> None:
             engine.close()
 
 
-def _engine(folder: Path, base: str, threads: int) -> Engine:
-    return Engine(shelf.open_bundle(folder, base), threads=threads)
+def _engine(folder: Path, base: str, threads: int, undo: ExitStack) -> Engine:
+    engine = Engine(shelf.open_bundle(folder, base), threads=threads)
+    undo.callback(engine.close)
+    return engine
 
 
 def _resident(entry: Entry, engine: Engine, folder: Path, undo: ExitStack) -> Resident:

@@ -201,6 +201,34 @@ def test_closing_forgets_what_waits() -> None:
     assert [str(each) for each in outcome] == ["the service is going down"]
 
 
+def test_after_closing_nothing_is_taken_on() -> None:
+    batcher = make()
+    call = batcher.call(soon())
+    batcher.close()
+    with pytest.raises(StoppedError, match="going down"):
+        call([(resident(Echo()), window("A"))])
+
+
+def test_closing_waits_for_a_run_that_has_not_reached_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    batcher = make()
+    honest, closing = batcher._run, threading.Event()
+
+    def late(members: Any) -> None:
+        assert closing.wait(5)
+        time.sleep(0.05)
+        honest(members)
+
+    monkeypatch.setattr(batcher, "_run", late)
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.extend(batcher.call(soon())([(resident(Echo()), window("A"))])))
+    thread.start()
+    wait_for(lambda: batcher._running == 1)
+    closing.set()
+    batcher.close()
+    thread.join(5)
+    assert scores(answers) == [("A", 0)]
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + 5
     while not condition():

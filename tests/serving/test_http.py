@@ -1,5 +1,6 @@
 """The HTTP contract, on the application itself."""
 
+import asyncio
 import json
 import re
 import threading
@@ -241,7 +242,11 @@ def test_no_page_asks_for_anything_outside(client: TestClient) -> None:
         assert page.status_code == 200
         assert page.headers["content-type"].startswith("text/html")
         assert "//" not in page.text.replace("// ", "").replace("http://testserver/", "")
+        policy = page.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'")
+        assert "'unsafe-inline'" not in policy.split("script-src")[1].split(";")[0]
     assert '"species": "fly_sim"' in client.get("/").text
+    assert '"validatorUrl": null' in client.get("/docs").text
     strange = client.get("/", headers={"host": "<b>x"})
     assert "<b>" not in strange.text
     for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
@@ -287,6 +292,7 @@ def test_a_failing_model_costs_the_record_not_the_call(
     assert failed["problem"]["status"] == 500
     assert "secret" not in response.text
     assert problem(client.post("/v1/annotate", json=body(record())), 500)
+    assert problem(client.post("/v1/annotate", json=body(record(), record("A-", "x"))), 500)
 
 
 def test_a_bug_is_a_problem_that_tells_nothing(
@@ -335,6 +341,47 @@ def test_a_full_house_and_a_full_queue_are_503_before_the_body_is_read(folder: P
         assert client.post("/v1/annotate", json=body(record())).status_code == 200
     text = full.watch.metrics.exposition().decode()
     assert 'episome_shed_total{reason="queue_full"} 1.0' in text
+
+
+def test_what_a_caller_puts_into_a_path_is_in_no_log_and_no_series(
+    client: TestClient, house: http.House, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = "ACGTTGCAAC" * 3
+    caplog.set_level("INFO", logger="episome.serving")
+    assert client.get(f"/v1/species/{secret}").status_code == 404
+    assert client.get(f"/{secret}").status_code == 404
+    told = [each.getMessage() for each in caplog.records if each.name == "episome.serving"]
+    assert [re.sub(r"[\d.]+ ms", "", each) for each in told] == ["/v1/species/{species}: 404 in ", "other: 404 in "]
+    series = client.get("/metrics")
+    assert series.headers["content-type"].startswith("text/plain; version=")
+    assert 'route="/v1/species/{species}"' in series.text
+    assert secret not in series.text
+
+
+def test_a_caller_who_hangs_up_is_no_failure_of_ours(app: FastAPI, house: http.House) -> None:
+    before = house.watch.snapshot()["live"]["outcomes"]
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/annotate", "query_string": b"", "headers": []}
+    asyncio.run(app({**scope, "http_version": "1.1", "scheme": "http", "server": ("x", 80)}, receive, send))
+    assert sent[0]["status"] == 400
+    after = house.watch.snapshot()["live"]["outcomes"]
+    assert after["failed"] == before["failed"]
+
+
+def test_refusals_are_counted_by_their_own_reasons(client: TestClient, house: http.House) -> None:
+    records = [record(DNA[:60]), record(DNA[:60]), record("A" * 301, "long"), 7]
+    client.post("/v1/annotate", json=body(*records))
+    text = house.watch.metrics.exposition().decode()
+    for reason in ("duplicate_id", "too_long", "malformed"):
+        (count,) = re.findall(rf'episome_rejected_records_total{{reason="{reason}"}} (\S+)', text)
+        assert float(count) >= 1
 
 
 def test_no_sequence_is_in_any_log(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:

@@ -100,10 +100,15 @@ def test_the_service_answers_takes_up_a_generation_and_reports(tmp_path: Path) -
         for page in ("/", "/docs", "/monitor"):
             assert client.get(page).headers["content-type"].startswith("text/html")
         assert "tagmanager" not in client.get("/").text
+        secret = "ACGTTGCAAC" * 3
+        assert client.get(f"/v1/species/{secret}").status_code == 404
         metrics = client.get("/metrics").text
+        assert secret not in metrics
         assert 'episome_requests_total{code="200",route="/v1/annotate"} 2.0' in metrics
         assert "episome_shelf_generation 3.0" in metrics
     assert RECORD["sequence"] not in log[0]
+    assert secret not in log[0]
+    assert "/v1/annotate: 200 in" in log[0]
     assert "Tracking" not in log[0]
     assert "generation 3 of the shelf serves" in log[0]
 
