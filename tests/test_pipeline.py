@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from monitoring.traffic import Limits
+from episome import params
 from tests import lonely, micro
 from tests.walk import SCREENSHOT
 
@@ -45,12 +45,12 @@ def test_a_second_run_does_nothing(project: Path) -> None:
 
 
 def test_a_learning_rate_retrains_its_species_and_whoever_starts_from_it(project: Path) -> None:
-    params = project / "params.yaml"
-    micro.change(params, "species", "human_sim", "train", to={"learning_rate": 1.0e-3})
+    numbers = project / "params.yaml"
+    micro.change(numbers, "species", "human_sim", "train", to={"learning_rate": 1.0e-3})
     try:
         assert lonely.repro(project, "train") == {"train@human_sim", "train@mouse_sim"}
     finally:
-        micro.change(params, "species", "human_sim", "train", to={})
+        micro.change(numbers, "species", "human_sim", "train", to={})
         lonely.repro(project, "train")
 
 
@@ -103,10 +103,10 @@ def test_fly_sequences_sent_to_the_human_adapter_are_flagged_in_the_answer(walke
         assert match["margin_nats"] < 0
 
 
-def test_fly_sequences_sent_to_the_human_adapter_move_gauge_and_monitor(walked: dict[str, Any]) -> None:
-    after = walked["fly_sim"]
+def test_fly_sequences_sent_to_the_human_adapter_move_gauge_and_monitor(walked: dict[str, Any], project: Path) -> None:
+    after, limits = walked["fly_sim"], params.read(project / "params.yaml").monitor
     ratio = gauge(after["metrics"], "episome_drift_mismatch_ratio")
-    assert ratio > Limits().mismatch_share
+    assert ratio > limits.mismatch_share
     assert 'episome_drift_alarm{signal="mismatch",species="human_sim"} 1.0' in after["metrics"]
     human = row(after["page"], "human_sim")
     assert human["state"] == "alarm"
@@ -146,13 +146,13 @@ def test_a_planted_bad_row_stops_the_pipeline_and_is_named(project: Path) -> Non
         "train": {},
     }
     source = {"kind": "labelled", "folder": "data/planted", "sets": {"promoter": "promoters"}}
-    params = project / "params.yaml"
-    before = params.read_text(encoding="utf-8")
-    micro.change(params, "species", "planted", to={**entry, "source": source})
+    numbers = project / "params.yaml"
+    before = numbers.read_text(encoding="utf-8")
+    micro.change(numbers, "species", "planted", to={**entry, "source": source})
     try:
         done = lonely.run(project, "dvc", "repro", "train@planted")
     finally:
-        params.write_text(before, encoding="utf-8")
+        numbers.write_text(before, encoding="utf-8")
     said = done.stdout + done.stderr
     assert done.returncode != 0
     assert "Running stage 'train@planted'" not in said

@@ -1,0 +1,192 @@
+"""A guarded retrain, whole, on a small world that is learned: good labels make a champion, turned ones are refused."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from episome import bundle, genome, params, shelf, simulate
+from episome.shelf import Champions
+from tests import lonely, micro
+
+pytestmark = pytest.mark.slow
+
+HUMAN = "human_sim"
+GENES = 120  # 744 rows for donor sites, 112 of them for the test
+OTHER_SEED = 8  # another simulated genome of the same species: sequences that the first one does not have
+LEARNING_RATE = 2.0e-2
+STRONG = 1.0e3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A retrain and the promotion asked for after it.
+
+    Attributes:
+        retrain: what `episome retrain` did.
+        report: the gate report.
+        registered: version and bundle that it registered.
+        promote: what `episome promote` did.
+        before: champions before it.
+        after: champions after it.
+    """
+
+    retrain: CompletedProcess[str]
+    report: Mapping[str, Any]
+    registered: Mapping[str, Any]
+    promote: CompletedProcess[str]
+    before: Champions
+    after: Champions
+
+
+def suites(report: Mapping[str, Any], name: str = "retention") -> dict[str, Mapping[str, Any]]:
+    """Comparisons with the champion in a gate report by suite: what it knew (``retention``) or not (``gain``)."""
+    return {check["suite"]: check for check in report["checks"] if check["name"] == name}
+
+
+def attempt(project: Path, data: Path) -> Attempt:
+    """Retrain on a CSV file, then ask for promotion."""
+    before = shelf.read(project / "shelf")
+    retrained = lonely.run(project, "episome", "retrain", HUMAN, "--data", str(data))
+    assert retrained.returncode == 0, f"{retrained.stdout}\n{retrained.stderr[-4000:]}"
+    return Attempt(
+        retrain=retrained,
+        report=said(project, "gate"),
+        registered=said(project, "register"),
+        promote=lonely.run(project, "episome", "promote", HUMAN),
+        before=before,
+        after=shelf.read(project / "shelf"),
+    )
+
+
+def said(project: Path, stage: str) -> Mapping[str, Any]:
+    """The report of a stage on the species."""
+    found: Mapping[str, Any] = json.loads((project / "reports" / stage / f"{HUMAN}.json").read_bytes())
+    return found
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the working tree with one species, its donor sites learned and its first version promoted."""
+    folder = lonely.copy(tmp_path_factory.mktemp("retrain") / "episome")
+    numbers = folder / "params.yaml"
+    micro.write(numbers, [HUMAN], GENES)
+    micro.change(numbers, "train", "epochs", to=3)
+    micro.change(numbers, "train", "fisher_rows", to=200)
+    micro.change(numbers, "gate", "min_rows", to=20)
+    micro.change(numbers, "gate", "bootstrap", to=500)
+    micro.change(numbers, "gate", "max_loss_mcc", to=0.2)  # 112 rows cannot rule out less
+    lonely.repro(folder)
+    done = lonely.run(folder, "episome", "promote", HUMAN)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unseen(project: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """Rows for donor sites of another genome of the species."""
+    known = params.read(project / "params.yaml")
+    (other,) = simulate.world(genes=GENES, seed=OTHER_SEED, species=[HUMAN])
+    folder = tmp_path_factory.mktemp("unseen")
+    simulate.write(other, folder)
+    rows, _, _ = genome.load(
+        folder, known.tasks_of(HUMAN), species=HUMAN, origin="unseen", windows=known.windows, seed=OTHER_SEED
+    )
+    return rows
+
+
+@pytest.fixture(scope="module")
+def added(project: Path, unseen: pd.DataFrame) -> Attempt:
+    """A retrain on half of the unseen rows, labels as they are."""
+    rows = unseen.iloc[::2]
+    data = pd.DataFrame({"sequence": rows["sequence"], "label": rows["label_donor"], "task": "donor"})
+    data.to_csv(project / "new.csv", index=False)
+    return attempt(project, project / "new.csv")
+
+
+@pytest.fixture(scope="module")
+def turned(project: Path, unseen: pd.DataFrame, added: Attempt) -> Attempt:
+    """A retrain on the other half with every label turned round, fast and held by nothing.
+
+    Most rows that choose the epoch are turned as well; the old ones would vote for the champion.
+    """
+    rows = unseen.iloc[1::2]
+    sides = ["train", "val", "train", "val", "train", "test", "val"]
+    data = pd.DataFrame(
+        {
+            "sequence": rows["sequence"],
+            "label": 1 - rows["label_donor"],
+            "task": "donor",
+            "split": [sides[i % len(sides)] for i in range(len(rows))],
+        }
+    )
+    data.to_csv(project / "turned.csv", index=False)
+    train_with(project, ewc_lambda=0.0)
+    return attempt(project, project / "turned.csv")
+
+
+@pytest.fixture(scope="module")
+def held(project: Path, turned: Attempt) -> Mapping[str, Any]:
+    """The gate report of the same turned labels learned under a strong penalty."""
+    train_with(project, ewc_lambda=STRONG)
+    assert f"train@{HUMAN}" in lonely.repro(project, f"gate@{HUMAN}")
+    return said(project, "gate")
+
+
+def train_with(project: Path, *, ewc_lambda: float) -> None:
+    rates = {"learning_rate": LEARNING_RATE, "head_learning_rate": LEARNING_RATE}
+    micro.change(project / "params.yaml", "species", HUMAN, "train", to={**rates, "ewc_lambda": ewc_lambda})
+
+
+def test_added_labels_yield_a_registered_challenger(added: Attempt) -> None:
+    champion = added.before.species[HUMAN]
+    assert (champion.version, added.registered["version"]) == ("1", 2)
+    assert added.registered["bundle"] == added.report["bundle"] != champion.bundle
+    assert added.report["prior"] == f"{HUMAN}-{champion.bundle[:12]}"
+    (release,) = suites(added.report, "gain")
+    assert re.fullmatch(rf"donor/{HUMAN}-[0-9a-f]{{12}}", release)
+    assert set(suites(added.report)) == {"donor/none"}
+    for said in ("retention: donor/none", f"gain: {release}"):
+        assert f"{said}: MCC " in added.retrain.stdout
+
+
+def test_a_challenger_that_kept_what_was_known_is_promoted(added: Attempt) -> None:
+    assert added.report["passed"], added.report
+    assert f"Next: episome promote {HUMAN}" in added.retrain.stdout
+    assert added.promote.returncode == 0, added.promote.stderr
+    assert added.after.species[HUMAN].version == "2"
+    assert added.after.species[HUMAN].bundle == added.report["bundle"]
+
+
+def test_turned_labels_are_refused_with_suite_and_loss(added: Attempt, turned: Attempt) -> None:
+    assert not turned.report["passed"]
+    assert f"`episome promote {HUMAN}` will refuse it" in turned.retrain.stdout
+    assert turned.promote.returncode != 0
+    old, first = suites(added.report), suites(added.report, "gain")
+    assert set(suites(turned.report)) == {*old, *first}
+    for suite, check in suites(turned.report).items():
+        assert check["loss"] > 0.2
+        assert f"retention: {suite}: MCC" in turned.promote.stderr
+        assert f"lost {check['loss']:.3f} MCC" in turned.promote.stderr
+
+
+def test_a_refused_version_changes_no_champion(turned: Attempt, project: Path) -> None:
+    assert turned.registered["version"] == 3
+    assert turned.after == turned.before
+    champion = turned.after.species[HUMAN]
+    assert champion.version == "2"
+    assert bundle.digest(shelf.open_bundle(project / "shelf", champion.bundle)) == champion.bundle
+    assert lonely.run(project, "episome", "doctor").returncode == 0
+
+
+def test_a_strong_penalty_loses_less_on_the_same_labels(turned: Attempt, held: Mapping[str, Any]) -> None:
+    naive, guarded = suites(turned.report), suites(held)
+    assert set(naive) == set(guarded)
+    for suite, check in guarded.items():
+        assert check["loss"] < naive[suite]["loss"]
