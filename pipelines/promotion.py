@@ -225,8 +225,8 @@ def _reasons(version: Version, digest: str, report: Mapping[str, Any]) -> Iterat
 
 def _align(species: str, entry: Entry) -> tuple[str, ...]:
     """Set MLflow's aliases from the shelf and the ledger; what fails is told, as the service does not depend on it."""
-    earlier = ledger.up_to(ledger.history(ledger.read(LEDGER), species), entry)[:-1]
     try:
+        earlier = ledger.up_to(ledger.history(ledger.read(LEDGER), species), entry)[:-1]
         held = {version.number: version.bundle for version in tracking.versions(species)}
         if held.get(int(entry.version)) != entry.bundle:
             return (
@@ -236,10 +236,10 @@ def _align(species: str, entry: Entry) -> tuple[str, ...]:
         tracking.set_alias(species, "champion", int(entry.version))
         before = int(earlier[-1].version) if earlier else None
         tracking.set_alias(species, "previous", before if before in held else None)
-    except TrackingError as error:
+    except (LedgerError, TrackingError) as error:
         return (
             f"{species}: the shelf answers with version {entry.version}, but the registry's aliases could not be moved "
-            f"({error}); run `episome doctor --mend` when it is back",
+            f"({error}); run `episome doctor --mend` when that is mended",
         )
     return ()
 

@@ -204,6 +204,19 @@ def test_what_cannot_be_a_window_is_dropped_and_counted(tmp_path: Path) -> None:
     assert report["tasks"]["donor"]["dropped"] == {"duplicate": 3, "other_motif": 3}
 
 
+def test_two_starts_of_one_promoter_are_one_row_on_either_strand(tmp_path: Path) -> None:
+    folder = tiny_genome.write(tmp_path, strands="+", families=False)
+    # Minus genes start at their ends: `m2` 10 bases before `m0`, with `m1` between them in the order of the file.
+    spans = {"m0": (2600, 3300), "m1": (2610, 3000), "m2": (2620, 3310)}
+    with (folder / "genes.gtf").open("a") as gtf:
+        for name, span in spans.items():
+            own = f'gene_id "{name}"; transcript_id "{name}T"; gene_biotype "protein_coding";'
+            gtf.write(tiny_genome.line("c0", "exon", span, "-", own) + "\n")
+    rows, report, _ = load(folder, PROMOTER)
+    assert report["tasks"]["promoter"]["dropped"] == {"merged": 1}
+    assert (rows["label_promoter"] == 1).sum() == 5
+
+
 def test_a_window_between_two_sides_is_dropped(tmp_path: Path) -> None:
     folder = tiny_genome.write(tmp_path)
     # Neighbours 80 bases apart: the promoter window of the second reaches into the first's territory.

@@ -195,7 +195,7 @@ def _coding(genome: Genome) -> frozenset[str]:
 def _true_sites(genome: Genome, recipe: sites.Recipe, dropped: Counter[str]) -> Iterator[Candidate]:
     """Sites of each gene's representative transcript; of two within 100 bases without a motif, the first."""
     coding = _coding(genome)
-    last: dict[tuple[str, str], list[int]] = defaultdict(list)
+    taken: dict[tuple[str, str], list[int]] = defaultdict(list)
     for transcript in genome.genes:
         if recipe.coding_only and transcript.gene not in coding:
             continue
@@ -204,10 +204,10 @@ def _true_sites(genome: Genome, recipe: sites.Recipe, dropped: Counter[str]) -> 
         for anchor in recipe.anchors(transcript, len(sequence)):
             if recipe.motif and not sequence.startswith(recipe.motif, anchor):
                 dropped["other_motif"] += 1
-            elif not recipe.motif and any(abs(anchor - other) < _MERGE for other in last[contig, strand][-1:]):
+            elif not recipe.motif and any(abs(anchor - other) < _MERGE for other in taken[contig, strand]):
                 dropped["merged"] += 1
             else:
-                last[contig, strand].append(anchor)
+                taken[contig, strand].append(anchor)
                 yield Candidate(contig=contig, strand=strand, anchor=anchor, kind="")
 
 

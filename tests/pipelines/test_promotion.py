@@ -185,6 +185,9 @@ def test_doctor_names_a_broken_bundle_and_a_rewritten_ledger(settings: Params) -
     assert any("head.safetensors" in difference for difference in promotion.doctor(settings))
     ledger.LEDGER.write_bytes(ledger.LEDGER.read_bytes().replace(b'"seq":1', b'"seq":2'))
     assert any("the chain breaks here" in difference for difference in promotion.doctor(settings))
+    found = promotion.doctor(settings, mend=True)
+    assert any("head.safetensors" in difference for difference in found)
+    assert any("aliases could not be moved" in difference for difference in found)
 
 
 def test_the_commands_say_what_happened(settings: Params) -> None:
