@@ -2,7 +2,8 @@
 
 An old suite is kept when the one-sided lower confidence bound of ``MCC(new) - MCC(old)`` stays above ``-max_loss``.
 All suites must pass, which is an intersection-union test: no correction for their number is needed (Berger 1982).
-Too little data to tell is a failure, never a pass.
+An old suite with too little data to tell is a failure, never a pass; a task of a version that is too small to be
+tested against chance is only said to be untested.
 """
 
 from collections.abc import Sequence

@@ -185,7 +185,7 @@ class Head(_Frozen):
 
 
 class Compute(_Frozen):
-    """Threads of the training process; part of the result's identity, since sums depend on it."""
+    """Threads of training and of the gate; part of the result's identity, since sums depend on it."""
 
     threads: Count
 
