@@ -97,7 +97,9 @@ def test_gff3_counts_from_one_and_escapes() -> None:
 
 def test_gff3_gives_each_receipt_once() -> None:
     lines = list(formats.gff3([answered(), answered()]))
-    assert sum(line.startswith("# {") for line in lines) == 1
+    (told,) = (json.loads(line[2:]) for line in lines if line.startswith("# {"))
+    assert isinstance(told.pop("simulated"), bool)
+    assert told["adapter"]["version"] == RECEIPT.adapter.version
     assert sum(line.startswith("##sequence-region") for line in lines) == 2
 
 

@@ -94,7 +94,7 @@ def gff3(results: Iterable[Answer | Refusal]) -> Iterator[str]:
     for answer in _answers(results):
         if answer.receipt not in told:
             told.add(answer.receipt)
-            yield "# " + json.dumps(asdict(answer.receipt))
+            yield "# " + json.dumps({"simulated": answer.simulated, **asdict(answer.receipt)})
         yield f"##sequence-region {_seqid(answer.id)} 1 {answer.length}"
         for feature in _features(answer):
             yield "\t".join(_gff3(answer, feature))

@@ -15,6 +15,7 @@ from episome import shelf
 from episome.annotate import Window
 from episome.bundle import BundleError
 from episome.generation import Generation, Resident
+from episome.runtime import Engine
 from serving import http
 from serving.batcher import Batcher
 from serving.shelf import Shelf
@@ -159,6 +160,17 @@ def test_at_the_start_a_broken_bundle_is_an_error(at: Path) -> None:
     spoil_object(at)
     with pytest.raises(BundleError, match="changed after export"):
         worlds.house(at / "shelf")
+
+
+def test_an_engine_that_was_opened_for_a_refused_generation_is_closed(
+    at: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[Engine] = []
+    monkeypatch.setattr(Engine, "close", lambda engine: closed.append(engine))
+    spoil_object(at)
+    with pytest.raises(BundleError):
+        worlds.house(at / "shelf")
+    assert len(closed) == 1
 
 
 def test_simulated_species_are_withheld_where_they_are_not_allowed(at: Path) -> None:
