@@ -30,6 +30,8 @@ def main() -> None:
 
 def _pretrain(chosen: Params) -> None:
     sequences = paths.corpus().read_text(encoding="ascii").split()
+    if not sequences:
+        raise EpisomeError(f"{paths.corpus()} is empty; name species in base.species and raise windows.corpus_share")
     bpe = tokenizer.train(sequences, chosen.base.mini.vocab_size)
     shape = chosen.base.mini.model_dump() | {"vocab_size": bpe.vocab_size, "hidden_dropout_prob": 0.0}
     base = model.fresh(model.Config(**shape), chosen.seed)

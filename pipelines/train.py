@@ -44,7 +44,7 @@ def _classifier(chosen: Params, species: str) -> Classifier:
     )
     donor = chosen.of(species).donor
     if donor != "base":
-        lora.load_factors(adapter, paths.adapter(donor) / lora.WEIGHTS)
+        lora.load_factors(adapter, paths.adapter(donor) / lora.WEIGHTS, scale=chosen.lora.alpha / chosen.lora.rank)
     return subject
 
 
@@ -95,7 +95,13 @@ def _start_from(subject: Classifier, prior: Path, species: str) -> set[str]:
             f"{prior}: its head's tasks are {order}, params.yaml has {[task.name for task in subject.tasks]}; "
             "tasks may be added behind the old ones only"
         )
-    lora.load_factors(subject.encoder, prior / "adapter.safetensors")
+    own = subject.composition
+    if (card.composition.k, card.composition.phased) != (own.k, own.phased):
+        raise EpisomeError(
+            f"{prior}: its head sees {card.composition}, params.yaml gives {own}; "
+            "a retrain keeps the champion's head.composition_k and head.phased_codons"
+        )
+    lora.load_factors(subject.encoder, prior / "adapter.safetensors", scale=card.lora.alpha / card.lora.rank)
     subject.head.fill(head["weight"], head["bias"])
     return set(card.lineage.releases)
 

@@ -34,7 +34,7 @@ def test_the_params_of_the_project_are_read(path: Path) -> None:
     chosen = params.read(path)
     for species in chosen.species:
         assert chosen.tasks_of(species)
-        assert chosen.train_of(species).patience == chosen.train.patience
+        assert chosen.train_of(species).clip_norm == chosen.train.clip_norm
 
 
 def test_a_species_overrides_training_numbers_for_itself_alone(tmp_path: Path) -> None:

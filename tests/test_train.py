@@ -190,23 +190,23 @@ def test_a_donors_adapter_starts_a_species_and_a_wrong_one_is_refused(base: Path
     donor = trained(base, toy_rows())
     classifier.save(donor, tmp_path, {})
     heir = fresh(base)
-    lora.load_factors(heir.encoder, tmp_path / lora.WEIGHTS)
+    lora.load_factors(heir.encoder, tmp_path / lora.WEIGHTS, scale=2.0)
     got = {x.name: x.scale * x.b @ x.a for x in lora.layers(heir.encoder)}
     for layer in lora.layers(donor.encoder):
         torch.testing.assert_close(got[layer.name], layer.scale * layer.b @ layer.a)
     encoder = model.load(base)
-    wider = lora.attach(encoder, rank=4, alpha=8, targets="all", dropout=0.0, seed=3)
-    lora.load_factors(wider, tmp_path / lora.WEIGHTS)
+    wider = lora.attach(encoder, rank=4, alpha=20, targets="all", dropout=0.0, seed=3)
+    lora.load_factors(wider, tmp_path / lora.WEIGHTS, scale=2.0)
     for layer in lora.layers(wider):
         torch.testing.assert_close(layer.scale * layer.b @ layer.a, got[layer.name].detach(), atol=1e-6, rtol=1e-5)
     encoder = model.load(base)
     attention = lora.attach(encoder, rank=2, alpha=4, targets="attention", dropout=0.0, seed=3)
     with pytest.raises(EpisomeError, match="adapts other layers"):
-        lora.load_factors(attention, tmp_path / lora.WEIGHTS)
+        lora.load_factors(attention, tmp_path / lora.WEIGHTS, scale=2.0)
     encoder = model.load(base)
     narrow = lora.attach(encoder, rank=1, alpha=2, targets="all", dropout=0.0, seed=3)
     with pytest.raises(EpisomeError, match=r"wanted at most .*lora\.rank"):
-        lora.load_factors(narrow, tmp_path / lora.WEIGHTS)
+        lora.load_factors(narrow, tmp_path / lora.WEIGHTS, scale=2.0)
 
 
 def test_saved_bytes_are_equal_from_run_to_run(base: Path, tmp_path: Path) -> None:
@@ -243,4 +243,14 @@ def test_one_class_only_is_refused_before_anything_is_trained(base: Path) -> Non
     with pytest.raises(EpisomeError, match="'whole': training and validation rows must hold both classes"):
         train.fit_composition(subject, fitting, judging, groups, (1.0,))
     with pytest.raises(EpisomeError, match="no task has validation rows of both classes"):
+        next(train.fit(subject, fitting, judging, numbers(), seed=0))
+
+
+def test_a_training_that_diverges_names_the_learning_rate(base: Path) -> None:
+    rows = toy_rows()
+    subject = fresh(base)
+    fitting, judging = split(subject, rows, "train"), split(subject, rows, "val")
+    with torch.no_grad():
+        subject.head.bias[0] = float("nan")
+    with pytest.raises(EpisomeError, match=r"diverged.*lower train\.learning_rate"):
         next(train.fit(subject, fitting, judging, numbers(), seed=0))

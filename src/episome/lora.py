@@ -64,8 +64,13 @@ def layers(model: PeftModel) -> Iterator[Adapted]:
             )
 
 
-def load_factors(model: PeftModel, file: Path) -> None:
+def load_factors(model: PeftModel, file: Path, *, scale: float) -> None:
     """Start the adapter of `model` from saved factors; the first columns where the saved rank is smaller.
+
+    Args:
+        model: its ΔW becomes that of the file, whatever its own alpha / r.
+        file: peft's ``adapter_model.safetensors``.
+        scale: alpha / r that the factors were trained with.
 
     Raises:
         EpisomeError: the file adapts other layers, or with a higher rank, than `model` does.
@@ -75,7 +80,11 @@ def load_factors(model: PeftModel, file: Path) -> None:
     if saved.keys() != target.keys():
         odd = sorted(saved.keys() ^ target.keys())[:4]
         raise EpisomeError(f"{file}: adapts other layers than params.yaml's lora.targets; first differences: {odd}")
-    padded = {key: _fit(value, target[key], file, key) for key, value in saved.items()}
+    own = next(layers(model)).scale
+    padded = {
+        key: _fit(value * (scale / own if "lora_B" in key else 1.0), target[key], file, key)
+        for key, value in saved.items()
+    }
     set_peft_model_state_dict(model, padded)
 
 
@@ -106,7 +115,7 @@ def load(encoder: Encoder, folder: Path) -> PeftModel:
     config = LoraConfig.from_pretrained(str(folder))
     config.inference_mode = False  # peft saves adapters as frozen; a retrain and the Fisher need their gradients
     model = get_peft_model(encoder, config)
-    load_factors(model, folder / WEIGHTS)
+    load_factors(model, folder / WEIGHTS, scale=config.lora_alpha / config.r)
     return model
 
 

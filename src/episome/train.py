@@ -257,6 +257,8 @@ def _groups(classifier: Classifier, numbers: Train) -> list[dict[str, object]]:
 def _score(classifier: Classifier, val: Examples) -> dict[str, float]:
     """Validation AUROC of every task whose validation rows hold both classes."""
     logits = classifier.logits(val)
+    if not np.isfinite(logits).all():
+        raise EpisomeError("training has diverged: a validation logit is not finite; lower train.learning_rate")
     scores = {}
     for k, task in enumerate(classifier.tasks):
         rows = val.labels[:, k] >= 0
