@@ -19,6 +19,7 @@ def shrink(params: dict[str, Any], species: Sequence[str] = SPECIES, genes: int 
     params["base"]["species"] = ["human_sim"]
     params["base"]["mini"] |= {"vocab_size": 128, "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64}
     params["base"]["pretrain"] |= {"epochs": 1, "max_sequences": 200}
+    params["compute"]["threads"] = 1  # a second one waits longer for matrices so small than it works on them
     params["check"]["min_rows"] = {"train": 20, "val": 4, "test": 4}
     params["train"] |= {"epochs": 1, "fisher_rows": 20}
     params["evaluate"]["bootstrap"] = 50
