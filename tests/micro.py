@@ -21,7 +21,8 @@ def shrink(params: dict[str, Any], species: Sequence[str] = SPECIES, genes: int 
     params["base"]["pretrain"] |= {"epochs": 1, "max_sequences": 200}
     params["compute"]["threads"] = 1  # a second one waits longer for matrices so small than it works on them
     params["check"]["min_rows"] = {"train": 20, "val": 4, "test": 4}
-    params["train"] |= {"epochs": 1, "fisher_rows": 20}
+    # rates of its own: what these tests show must not hang on how the demo is tuned
+    params["train"] |= {"epochs": 1, "fisher_rows": 20, "learning_rate": 2.0e-3, "head_learning_rate": 2.0e-3}
     params["evaluate"]["bootstrap"] = 50
     params["gate"] |= {"bootstrap": 50, "min_rows": 4}
     return params
