@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from episome import corpus, dataset, genome, labelled, params, release
-from episome.params import GenomeSource, Params
+from episome.params import Params
+from episome.sources import GenomeSource
 from episome.types import EpisomeError
 from pipelines import paths
 

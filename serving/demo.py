@@ -17,7 +17,8 @@ import urllib.request
 from pathlib import Path
 
 from episome import fasta, params
-from episome.params import GenomeSource, Params
+from episome.params import Params
+from episome.sources import GenomeSource
 from episome.types import EpisomeError
 
 FOLDER = Path("demo")

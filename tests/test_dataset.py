@@ -7,6 +7,7 @@ import pytest
 
 from episome import dataset
 from episome.dataset import DatasetError
+from tests import table_rows
 
 COLUMNS = {
     "species": "toy",
@@ -26,7 +27,7 @@ def rows() -> pd.DataFrame:
     first = {**COLUMNS, "sequence": ["ACGT", "GGGG", "ACGTN"], "label": [1, 0, 1]}
     second = {**COLUMNS, "sequence": ["TTTT", "CCCC", "TTTTN"], "label": [0, 0, 1]}
     names = ["promoter", "donor"]
-    frames = [dataset.build(first, "promoter", names), dataset.build(second, "donor", names)]
+    frames = [table_rows.build(first, "promoter", names), table_rows.build(second, "donor", names)]
     return pd.concat(frames, ignore_index=True)
 
 

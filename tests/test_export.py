@@ -10,12 +10,13 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from episome import bundle, classifier, dataset, drift, export, lora, model
+from episome import bundle, classifier, drift, export, lora, model
 from episome.bundle import BundleError, Composition, Lineage
 from episome.model import Config
 from episome.runtime import Engine, Row
 from episome.tokenizer import Tokenizer, train
 from episome.types import EpisomeError, Task
+from tests import table_rows
 from tests import toy_bundles as toy
 
 TASKS = (
@@ -64,7 +65,7 @@ def rows() -> pd.DataFrame:
             "start": [0] * 20, "end": bases, "strand": "+", "split": ["train", "val"] * 10, "group": sequences,
             "origin": "simulated:demo", "negative_kind": "", "release": "none",
         }  # fmt: skip
-        tables.append(dataset.build(columns, task.name, [each.name for each in TASKS]))
+        tables.append(table_rows.build(columns, task.name, [each.name for each in TASKS]))
     return pd.concat(tables, ignore_index=True)
 
 

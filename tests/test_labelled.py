@@ -5,18 +5,10 @@ import pandas as pd
 import pytest
 
 from episome import dataset, labelled
-from episome.params import SplitShares, Windows
 from episome.types import EpisomeError, Task
+from tests import table_rows
 
-WINDOWS = Windows(
-    ambiguous="n",
-    max_n_share=0.25,
-    negatives_per_positive=1.0,
-    exclusion=50,
-    split=SplitShares(train=0.7, val=0.15, test=0.15),
-    corpus_window=16,
-    corpus_share=1.0,
-)
+WINDOWS = table_rows.windows(max_n_share=0.25, corpus_window=16)
 TASK = Task(name="orf", scope="sequence", labels=("noncoding", "coding"))
 
 

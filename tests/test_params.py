@@ -58,7 +58,7 @@ def test_a_species_overrides_training_numbers_for_itself_alone(tmp_path: Path) -
         (fly(train={"learing_rate": 1}), r"species\.fly_sim\.train: learing_rate: Extra inputs"),
         (fly(train={"epochs": -1}), r"species\.fly_sim\.train: epochs: .*greater than or equal to 0"),
         (
-            fly(source={"kind": "genome", "folder": "x", "tasks": ["exon"]}),
+            fly(source={"kind": "genome", "folder": "x", "tasks": ["exon"], "licence": "CC0", "citation": "us"}),
             r"species\.fly_sim\.source: task 'exon' is not under tasks; known: promoter, donor",
         ),
     ],

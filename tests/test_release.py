@@ -4,8 +4,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from episome import dataset, release, split
+from episome import release, split
 from episome.types import EpisomeError, Task
+from tests import table_rows
 from tests.tiny_genome import WINDOWS
 
 TASKS = (Task(name="orf", scope="sequence"), Task(name="near", scope="window", window=6, labels=("far", "near")))
@@ -28,7 +29,7 @@ def source() -> pd.DataFrame:
         "negative_kind": ["", "absent", ""],
         "release": "none",
     }
-    return dataset.build(columns, "orf", [task.name for task in TASKS])
+    return table_rows.build(columns, "orf", [task.name for task in TASKS])
 
 
 def load(folder: Path, *lines: str, header: str = "sequence,label,task") -> tuple[pd.DataFrame, dict[str, Any]]:

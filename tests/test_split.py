@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from episome import split
-from episome.params import SplitShares
 from episome.sequence import reverse_complement
+from episome.sources import SplitShares
 from episome.types import EpisomeError
 
 SHARES = SplitShares(train=0.7, val=0.15, test=0.15)

@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from episome import split, territory
 from episome.gtf import Transcript
-from episome.params import SplitShares
+from episome.sources import SplitShares
 
 SHARES = SplitShares(train=0.6, val=0.2, test=0.2)
 

@@ -4,18 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from episome.params import SplitShares, Windows
 from episome.sequence import reverse_complement
+from tests import table_rows
 
-WINDOWS = Windows(
-    ambiguous="n",
-    max_n_share=0.05,
-    negatives_per_positive=1.0,
-    exclusion=10,
-    split=SplitShares(train=0.6, val=0.2, test=0.2),
-    corpus_window=100,
-    corpus_share=1.0,
-)
+WINDOWS = table_rows.windows()
 
 # A gene, 5' to 3': exon 1 holds the start codon, then GT..AG around the intron, exon 2 ends it.
 EXON, INTRON = 400, 500

@@ -14,7 +14,8 @@ LABEL = "label_"
 MISSING = -1
 
 # Columns after the labels, in file order. Coordinates are 0-based half-open on the plus strand of the contig;
-# a row that comes from no genome has contig "", start 0, end its length, strand "+".
+# a row that comes from no genome has contig "", start 0, end its length, strand "+", gene "". What the model never
+# sees but could tell the classes apart by, had it been fed: `lower_case`, the share of soft-masked bases as they came.
 _FIXED: dict[str, pa.DataType] = {
     "species": pa.string(),
     "contig": pa.string(),
@@ -22,10 +23,12 @@ _FIXED: dict[str, pa.DataType] = {
     "end": pa.int64(),
     "strand": pa.string(),
     "split": pa.string(),
+    "gene": pa.string(),
     "group": pa.string(),
     "origin": pa.string(),
     "negative_kind": pa.string(),
     "release": pa.string(),
+    "lower_case": pa.float32(),
 }
 
 
@@ -49,21 +52,21 @@ def schema(task_names: Sequence[str]) -> pa.Schema:
     return pa.schema([("sequence", pa.string()), *labels, *_FIXED.items()])
 
 
-def build(columns: Mapping[str, Any], task: str, task_names: Sequence[str]) -> pd.DataFrame:
-    """Rows that carry labels of one task; the labels of all other tasks are missing.
+def build(columns: Mapping[str, Any], labels: Mapping[str, Sequence[int]], task_names: Sequence[str]) -> pd.DataFrame:
+    """Rows that carry labels of some tasks; the labels of all other tasks are missing.
 
     Args:
-        columns: ``sequence``, ``label`` and every fixed column, as equally long lists or one value for all.
-        task: the task that ``label`` belongs to.
+        columns: ``sequence`` and every fixed column, as equally long lists or one value for all.
+        labels: task → 1, 0 or -1 for each row.
         task_names: all tasks of the species, in the order of its head's columns.
 
     Returns:
         Rows in the order and with the types of `schema`.
     """
     count = len(columns["sequence"])
-    values = {name: [v] * count if isinstance(v, str | int) else list(v) for name, v in columns.items()}
+    values = {name: [v] * count if isinstance(v, str | int | float) else list(v) for name, v in columns.items()}
     for name in task_names:
-        values[label_column(name)] = values["label"] if name == task else [MISSING] * count
+        values[label_column(name)] = list(labels.get(name, [MISSING] * count))
     wanted = schema(task_names)
     return _frame(pa.table([pa.array(values[f.name], type=f.type) for f in wanted], schema=wanted))
 
@@ -135,7 +138,7 @@ def _check_values(rows: pd.DataFrame, where: str) -> None:
         wrong = rows.index[~rows[name].isin(values)]
         if len(wrong):
             raise DatasetError(
-                f"{where}: column {name!r}, row {wrong[0]}: {rows[name].iloc[wrong[0]]!r}; "
+                f"{where}: column {name!r}, row {wrong[0]}: {rows[name].loc[wrong[0]]!r}; "
                 f"wanted one of {', '.join(map(repr, sorted(values)))}"
             )
     if rows.isna().to_numpy().any():

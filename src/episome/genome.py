@@ -17,9 +17,9 @@ import pandas as pd
 from episome import dataset, fasta, gtf, negatives, sites, split, territory
 from episome.gtf import Transcript
 from episome.negatives import Window
-from episome.params import Windows
 from episome.sequence import SequenceError, canonical, gc, n_share, normalise, reverse_complement
 from episome.sites import Candidate
+from episome.sources import Windows
 from episome.types import EpisomeError, Task
 
 # Two TSS closer than this on one strand are one promoter.
@@ -80,9 +80,9 @@ def load(
             raise GenomeError(f"{folder}: no window for task {task.name!r}; dropped: {reports[task.name]['dropped']}")
         columns = {name: [getattr(w, name) for w in found] for name in ("sequence", "contig", "start", "end", "strand")}
         columns |= {"split": [w.split for w in found], "group": [w.group for w in found]}
-        columns |= {"label": [int(not w.kind) for w in found], "negative_kind": [w.kind for w in found]}
-        fixed = {"species": species, "origin": origin, "release": "none"}
-        frames.append(dataset.build({**columns, **fixed}, task.name, names))
+        columns |= {"negative_kind": [w.kind for w in found]}
+        fixed = {"species": species, "origin": origin, "release": "none", "gene": "", "lower_case": 0.0}
+        frames.append(dataset.build({**columns, **fixed}, {task.name: [int(not w.kind) for w in found]}, names))
     report = {
         "kind": "genome",
         "contigs": len(genome.contigs),
@@ -167,7 +167,7 @@ def _task_windows(
     for side in split.SPLITS:
         wanted = [w for w in positives if w.split == side]
         rng = split.generator(0, f"{salt}:{task.name}:{side}")
-        count = round(len(wanted) * windows.negatives_per_positive)
+        count = round(len(wanted) * windows.negatives[task.name].per_positive)
         chosen, far = negatives.match(wanted, [c for c in candidates if c.split == side], count, rng)
         decoys_chosen += chosen
         off_gc += far

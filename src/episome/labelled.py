@@ -15,8 +15,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from episome import dataset, table
-from episome.params import Windows
 from episome.sequence import Normalised, canonical, gc, n_share
+from episome.sources import Windows
 from episome.split import SPLITS, canonical_group
 from episome.types import EpisomeError, Split, Task
 
@@ -73,7 +73,7 @@ def load(
         kept, reports[task.name] = clean(entries, task, windows.max_n_share)
         reports[task.name]["folder"] = sets[task.name]
         columns = _columns(kept, species, f"labelled:{sets[task.name]}", task.labels[0])
-        frames.append(dataset.build(columns, task.name, names))
+        frames.append(dataset.build(columns, {task.name: [e.label for e in kept]}, names))
     return pd.concat(frames, ignore_index=True), {"kind": "labelled", "sets": reports}
 
 
@@ -191,15 +191,16 @@ def _per_split(entries: Sequence[Entry]) -> dict[str, int]:
 def _columns(entries: Sequence[Entry], species: str, origin: str, negative: str) -> dict[str, Any]:
     return {
         "sequence": [e.clean.sequence for e in entries],
-        "label": [e.label for e in entries],
         "species": species,
         "contig": "",
         "start": 0,
         "end": [len(e.clean.sequence) for e in entries],
         "strand": "+",
         "split": [e.split for e in entries],
+        "gene": "",
         "group": [canonical_group(e.clean.sequence) for e in entries],
         "origin": origin,
         "negative_kind": ["" if e.label else negative for e in entries],
         "release": "none",
+        "lower_case": [e.clean.lower_case / len(e.clean.sequence) for e in entries],
     }

@@ -4,21 +4,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from episome.sources import Count, Frozen, Homology, Name, Positive, Share, Source, Windows
 from episome.types import EpisomeError, Task
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class World(_Frozen):
+class World(Frozen):
     """One embedded world of simulated genomes."""
 
     genes: Count
@@ -26,7 +18,7 @@ class World(_Frozen):
     motif_divergence: Annotated[float, Field(ge=0)] = 1.0
 
 
-class TaskSpec(_Frozen):
+class TaskSpec(Frozen):
     """A task as params.yaml writes it; `Params.task` turns it into a `types.Task`."""
 
     scope: Literal["sequence", "window", "site"]
@@ -36,26 +28,7 @@ class TaskSpec(_Frozen):
     labels: tuple[str, str] = ("absent", "present")
 
 
-class GenomeSource(_Frozen):
-    """A folder with one FASTA and one GTF: ``genome.fa[.gz]`` and ``genes.gtf[.gz]``."""
-
-    kind: Literal["genome"]
-    folder: Path
-    tasks: Annotated[tuple[Name, ...], Field(min_length=1)]
-
-
-class LabelledSource(_Frozen):
-    """GUE-style folders, one per task: ``{train,dev,test}.csv[.gz]`` with columns ``sequence,label``.
-
-    ``folder`` is what DVC tracks; ``sets`` maps a task to its sub-folder of it.
-    """
-
-    kind: Literal["labelled"]
-    folder: Path
-    sets: Annotated[dict[Name, str], Field(min_length=1)]
-
-
-class Train(_Frozen):
+class Train(Frozen):
     """Optimiser, schedule and continual-learning numbers of one adapter."""
 
     learning_rate: Positive
@@ -71,7 +44,7 @@ class Train(_Frozen):
     fisher_rows: Count
 
 
-class Species(_Frozen):
+class Species(Frozen):
     """One species: what it is called, where its data are, whose adapter it starts from."""
 
     scientific_name: str
@@ -80,37 +53,11 @@ class Species(_Frozen):
     donor: Name
     prior: str
     release: str
-    source: Annotated[GenomeSource | LabelledSource, Field(discriminator="kind")]
-    train: dict[str, Any] = {}
+    source: Source
+    train: dict[str, Any] = Field(default_factory=dict)
 
 
-class SplitShares(_Frozen):
-    """Shares of the rows; they add up to one."""
-
-    train: Share
-    val: Share
-    test: Share
-
-    @model_validator(mode="after")
-    def _whole(self) -> "SplitShares":
-        if abs(self.train + self.val + self.test - 1) > 1e-9:
-            raise ValueError(f"the shares add up to {self.train + self.val + self.test}, not to 1")
-        return self
-
-
-class Windows(_Frozen):
-    """How genomes and labelled sets become rows."""
-
-    ambiguous: Literal["n", "error"]
-    max_n_share: Share
-    negatives_per_positive: Positive
-    exclusion: Annotated[int, Field(ge=0)]
-    split: SplitShares
-    corpus_window: Count
-    corpus_share: Share
-
-
-class MinRows(_Frozen):
+class MinRows(Frozen):
     """Fewest rows a task may have in each split."""
 
     train: Count
@@ -118,7 +65,7 @@ class MinRows(_Frozen):
     test: Count
 
 
-class Check(_Frozen):
+class Check(Frozen):
     """Limits of the data gate."""
 
     max_n_share: Share
@@ -128,7 +75,7 @@ class Check(_Frozen):
     min_rows: MinRows
 
 
-class Published(_Frozen):
+class Published(Frozen):
     """Where the published DNABERT-2 weights are: a local folder, or else a hub revision."""
 
     folder: Path | None
@@ -136,7 +83,7 @@ class Published(_Frozen):
     revision: str
 
 
-class Mini(_Frozen):
+class Mini(Frozen):
     """Shape of the embedded base model, in the DNABERT-2 architecture."""
 
     vocab_size: Annotated[int, Field(ge=16)]
@@ -146,7 +93,7 @@ class Mini(_Frozen):
     intermediate_size: Count
 
 
-class Pretrain(_Frozen):
+class Pretrain(Frozen):
     """Masked-language-model pre-training of the mini base."""
 
     epochs: Count
@@ -158,7 +105,7 @@ class Pretrain(_Frozen):
     max_sequences: Count
 
 
-class Base(_Frozen):
+class Base(Frozen):
     """The one base model."""
 
     size: Literal["mini", "dnabert2"]
@@ -168,7 +115,7 @@ class Base(_Frozen):
     pretrain: Pretrain
 
 
-class Lora(_Frozen):
+class Lora(Frozen):
     """Low-rank adapters (Hu et al. 2021)."""
 
     rank: Count
@@ -177,20 +124,20 @@ class Lora(_Frozen):
     dropout: Share
 
 
-class Head(_Frozen):
+class Head(Frozen):
     """What the linear head sees beside the pooled and the centre state: k-mer composition."""
 
     composition_k: Annotated[int, Field(ge=0, le=6)]
     phased_codons: bool
 
 
-class Compute(_Frozen):
+class Compute(Frozen):
     """Threads of training and of the gate; part of the result's identity, since sums depend on it."""
 
     threads: Count
 
 
-class Evaluate(_Frozen):
+class Evaluate(Frozen):
     """Intervals and baseline of the evaluation."""
 
     bootstrap: Count
@@ -198,7 +145,7 @@ class Evaluate(_Frozen):
     baseline_k: Count
 
 
-class Export(_Frozen):
+class Export(Frozen):
     """ONNX export: rank of the adapter bank, longest run, golden sequences and their tolerance."""
 
     bank_rank: Count
@@ -207,7 +154,7 @@ class Export(_Frozen):
     tolerance: Positive
 
 
-class Gate(_Frozen):
+class Gate(Frozen):
     """When a retrained version counts as having forgotten."""
 
     max_loss_mcc: Annotated[float, Field(ge=0)]
@@ -216,14 +163,14 @@ class Gate(_Frozen):
     min_rows: Count
 
 
-class Registry(_Frozen):
+class Registry(Frozen):
     """Names in MLflow and the folder of the shelf."""
 
     experiment: str
     shelf: Path
 
 
-class Serve(_Frozen):
+class Serve(Frozen):
     """Limits of the HTTP service."""
 
     max_records: Count
@@ -237,7 +184,7 @@ class Serve(_Frozen):
     allow_simulated: bool
 
 
-class Monitor(_Frozen):
+class Monitor(Frozen):
     """When recent traffic counts as drifted; `monitoring.traffic` says where the numbers come from.
 
     Attributes:
@@ -259,7 +206,7 @@ class Monitor(_Frozen):
     gc_zscore: Positive
 
 
-class Params(_Frozen):
+class Params(Frozen):
     """The whole of params.yaml."""
 
     seed: int
@@ -267,6 +214,7 @@ class Params(_Frozen):
     tasks: Annotated[dict[Name, TaskSpec], Field(min_length=1)]
     species: Annotated[dict[Name, Species], Field(min_length=1)]
     windows: Windows
+    homology: Homology
     check: Check
     base: Base
     lora: Lora
@@ -292,7 +240,7 @@ class Params(_Frozen):
         for key, species in self.species.items():
             if species.donor != "base" and species.donor not in self.species:
                 raise ValueError(f"species.{key}.donor: {species.donor!r} is no species here; known: base, {known}")
-            for task in task_names(species.source):
+            for task in species.source.task_names:
                 if task not in self.tasks:
                     raise ValueError(
                         f"species.{key}.source: task {task!r} is not under tasks; known: {', '.join(self.tasks)}"
@@ -322,7 +270,7 @@ class Params(_Frozen):
 
     def tasks_of(self, species: str) -> tuple[Task, ...]:
         """The tasks of one species, in the order of its head's columns."""
-        return tuple(self.task(name) for name in task_names(self.of(species).source))
+        return tuple(self.task(name) for name in self.of(species).source.task_names)
 
     def of(self, species: str) -> Species:
         """The entry of one species.
@@ -345,11 +293,6 @@ def _overridden(key: str, defaults: Train, species: Species) -> Train:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ValueError(f"species.{key}.train: {wrong}") from error
-
-
-def task_names(source: GenomeSource | LabelledSource) -> tuple[str, ...]:
-    """Names of the tasks a source has labels for, in order."""
-    return source.tasks if isinstance(source, GenomeSource) else tuple(source.sets)
 
 
 def read(path: Path = Path("params.yaml")) -> Params:

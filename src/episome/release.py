@@ -16,8 +16,8 @@ from typing import Any, cast
 import pandas as pd
 
 from episome import dataset, split, table
-from episome.params import SplitShares, Windows
 from episome.sequence import canonical, n_share
+from episome.sources import SplitShares, Windows
 from episome.types import EpisomeError, Split, Task
 
 SHARES = SplitShares(train=0.6, val=0.15, test=0.25)
@@ -34,6 +34,7 @@ class _Entry:
     release: str
     task: str
     sequence: str
+    lower_case: float
     key: str
     label: int
     group: str
@@ -76,19 +77,20 @@ def load(
         of_task = [entry for entry in kept if entry.task == task.name]
         columns = {
             "sequence": [e.sequence for e in of_task],
-            "label": [e.label for e in of_task],
             "species": species,
             "contig": "",
             "start": 0,
             "end": [len(e.sequence) for e in of_task],
             "strand": "+",
             "split": [_side(e, known, seed) for e in of_task],
+            "gene": "",
             "group": [e.group for e in of_task],
             "origin": [f"release:{e.release}" for e in of_task],
             "negative_kind": ["" if e.label else task.labels[0] for e in of_task],
             "release": [e.release for e in of_task],
+            "lower_case": [e.lower_case for e in of_task],
         }
-        frames.append(dataset.build(columns, task.name, names))
+        frames.append(dataset.build(columns, {task.name: [e.label for e in of_task]}, names))
     return pd.concat(frames, ignore_index=True), report
 
 
@@ -109,13 +111,15 @@ def _read(folder: Path, tasks: Sequence[Task], windows: Windows) -> list[_Entry]
             side = line.fields.get("split", "")
             if side not in ("", *split.SPLITS):
                 raise ReleaseError(f"{where}: split {side!r}; wanted: {', '.join(split.SPLITS)} or nothing")
-            sequence = table.sequence(path, line, windows.ambiguous).sequence
+            clean = table.sequence(path, line, windows.ambiguous)
+            sequence = clean.sequence
             entries.append(
                 _Entry(
                     place=line.place,
                     release=_name(path),
                     task=task,
                     sequence=sequence,
+                    lower_case=clean.lower_case / len(sequence),
                     key=canonical(sequence),
                     label=table.label(path, line),
                     group=line.fields.get("group", "") or split.canonical_group(sequence),

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from episome.params import SplitShares
 from episome.sequence import canonical
+from episome.sources import SplitShares
 from episome.types import EpisomeError, Split
 
 SPLITS: tuple[Split, Split, Split] = ("train", "val", "test")

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from episome import split
 from episome.gtf import Interval, Transcript
-from episome.params import SplitShares
+from episome.sources import SplitShares
 from episome.types import Split
 
 

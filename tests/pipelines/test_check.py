@@ -15,6 +15,7 @@ from episome.params import Check
 from episome.sequence import reverse_complement
 from episome.types import Task
 from pipelines import check, expectations, paths
+from tests import table_rows
 
 WINDOW = 20
 PROMOTER = Task(name="promoter", scope="window", window=WINDOW)
@@ -51,7 +52,7 @@ def random_rows(task: Task, names: tuple[str, ...] = ("promoter", "donor")) -> p
         "negative_kind": ["" if i % 2 else "decoy" for i in range(60)],
         "release": "none",
     }
-    return dataset.build(columns, task.name, names)
+    return table_rows.build(columns, task.name, names)
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from episome import calibration, dataset
+from episome import calibration
 from episome.params import Evaluate
 from pipelines import evaluate
+from tests import table_rows
 
 NUMBERS = Evaluate(bootstrap=60, confidence=0.95, baseline_k=2)
 
@@ -31,8 +32,8 @@ def rows() -> pd.DataFrame:
         "negative_kind": ["" if i % 2 else ("near", "far")[i // 2 % 2] for i in range(n)],
         "release": "none",
     }
-    asked = dataset.build(columns, "donor", ["promoter", "donor"])
-    return pd.concat([asked, dataset.build(columns, "promoter", ["promoter", "donor"])], ignore_index=True)
+    asked = table_rows.build(columns, "donor", ["promoter", "donor"])
+    return pd.concat([asked, table_rows.build(columns, "promoter", ["promoter", "donor"])], ignore_index=True)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from episome import bundle, calibration, dataset
 from episome.bundle import CalibratedTask
 from episome.runtime import Engine, Row
 from pipelines import gate, paths
-from tests import toy_bundles
+from tests import table_rows, toy_bundles
 from tests.pipelines import project
 
 SPECIES = project.SPECIES
@@ -75,7 +75,7 @@ def called(folder: Path, release: str = "none", flip: float = 0.0) -> pd.DataFra
             "negative_kind": ["" if label else "decoy" for label in labels],
             "release": release,
         }
-        frames.append(dataset.build(columns, task.name, [one.name for one in card.tasks]))
+        frames.append(table_rows.build(columns, task.name, [one.name for one in card.tasks]))
     return pd.concat(frames, ignore_index=True)
 
 

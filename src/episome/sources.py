@@ -1,0 +1,187 @@
+"""The data half of params.yaml: where a species' data come from, and how they become rows."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Frozen(BaseModel):
+    """Values that refuse unknown keys and never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Source(Frozen):
+    """What every source states.
+
+    Attributes:
+        folder: what DVC tracks; the source's files are in it.
+        licence: under which terms the data may be used; for the dataset card.
+        citation: whom to name; for the dataset card.
+    """
+
+    folder: Path
+    licence: Text
+    citation: Text
+
+
+class GenomeSource(_Source):
+    """A folder with one FASTA and one annotation, plain or gzip.
+
+    Attributes:
+        fasta: file name; None where the folder holds one ``.fa``, ``.fasta`` or ``.fna`` only.
+        annotation: file name; None where the folder holds one ``.gtf``, ``.gff3`` or ``.gff`` only.
+        aliases: file name of a table of contig names (UCSC chromAlias or NCBI assembly report); None where the
+            two name their contigs alike.
+    """
+
+    kind: Literal["genome"]
+    tasks: Annotated[tuple[Name, ...], Field(min_length=1)]
+    fasta: str | None = None
+    annotation: str | None = None
+    aliases: str | None = None
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """Tasks this source has labels for, in order."""
+        return self.tasks
+
+
+class LabelledSource(_Source):
+    """GUE-style folders, one per task: ``{train,dev,test}.csv[.gz]`` with columns ``sequence,label``.
+
+    Attributes:
+        sets: task → sub-folder.
+    """
+
+    kind: Literal["labelled"]
+    sets: Annotated[dict[Name, str], Field(min_length=1)]
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """Tasks this source has labels for, in order."""
+        return tuple(self.sets)
+
+
+class IntervalSource(_Source):
+    """Genomic-benchmarks folders, one per task: ``metadata.yaml`` and ``{train,test}/<class>.csv[.gz]``.
+
+    Attributes:
+        sets: task → sub-folder; its class files are named as the task's labels.
+        reference: FASTA file in `folder` that the intervals speak of.
+        aliases: table of contig names, as for `GenomeSource`.
+    """
+
+    kind: Literal["intervals"]
+    sets: Annotated[dict[Name, str], Field(min_length=1)]
+    reference: str
+    aliases: str | None = None
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """Tasks this source has labels for, in order."""
+        return tuple(self.sets)
+
+
+class MultilabelSource(_Source):
+    """``{train,dev,test}.csv[.gz]`` with a column ``sequence`` and one 0/1 column per task; empty is missing.
+
+    Instead of the task columns, one column ``labels`` may name the labels that apply, separated by ``;``.
+    """
+
+    kind: Literal["multilabel"]
+    tasks: Annotated[tuple[Name, ...], Field(min_length=1)]
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """Tasks this source has labels for, in order."""
+        return self.tasks
+
+
+Source = Annotated[GenomeSource | LabelledSource | IntervalSource | MultilabelSource, Field(discriminator="kind")]
+
+
+class SplitShares(Frozen):
+    """Shares of the rows; they add up to one."""
+
+    train: Share
+    val: Share
+    test: Share
+
+    @model_validator(mode="after")
+    def _whole(self) -> "SplitShares":
+        if abs(self.train + self.val + self.test - 1) > 1e-9:
+            raise ValueError(f"the shares add up to {self.train + self.val + self.test}, not to 1")
+        return self
+
+
+class Negatives(Frozen):
+    """Negatives of one task made from a genome.
+
+    Attributes:
+        per_positive: how many for each positive.
+        kinds: kind → its share relative to the others.
+    """
+
+    per_positive: Positive
+    kinds: Annotated[dict[Name, Positive], Field(min_length=1)]
+
+
+class Tiles(Frozen):
+    """Windows of the ``contains_*`` tasks, which ask what a stretch of genome holds.
+
+    Attributes:
+        most: rows at most.
+        genic_share: share of them drawn where a gene is; the rest lies anywhere.
+    """
+
+    most: Count
+    genic_share: Share
+
+
+class Windows(Frozen):
+    """How genomes and labelled sets become rows.
+
+    Attributes:
+        candidates: negatives drawn for each one wanted, from which those like the positives in GC are taken.
+        exclusion: no negative within this many bases of an annotated site of any transcript.
+        min_motif_share: annotated sites of a genome that must carry their motif (GT, AG, ATG); fewer mean a wrong
+            strand, offset or assembly.
+        min_annotated: annotated bases whose contig the FASTA must have.
+        split_by: ``contig`` (whole contigs), ``family`` (homology families), ``locus``, or ``auto``: family where
+            the annotation states families, else contig where there are enough, else locus.
+    """
+
+    ambiguous: Literal["n", "error"]
+    max_n_share: Share
+    exclusion: Annotated[int, Field(ge=0)]
+    min_motif_share: Share
+    min_annotated: Share
+    candidates: Count
+    negatives: dict[Name, Negatives]
+    tiles: Tiles
+    split: SplitShares
+    split_by: Literal["auto", "family", "contig", "locus"]
+    corpus_window: Count
+    corpus_share: Share
+
+
+class Homology(Frozen):
+    """Which genes and sequences count as related.
+
+    Attributes:
+        method: ``auto`` takes mmseqs2 where it is installed, else the k-mer bands of numpy; the report says which.
+        identity: least share of equal positions.
+        coverage: least share of the longer sequence that the alignment covers.
+    """
+
+    method: Literal["auto", "mmseqs", "numpy"]
+    identity: Share
+    coverage: Share
