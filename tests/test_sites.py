@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from episome import sites
-from episome.gtf import Transcript
+from episome.annotation import Transcript
 from episome.sequence import reverse_complement
 from episome.types import EpisomeError, Task
 from tests.tiny_genome import EXON, GENE, INTRON, SPACE, contig, parts
@@ -21,7 +21,7 @@ def planted(strand: str) -> tuple[Transcript, str]:
     pieces = {name: tuple(sorted(p)) for name, p in parts((start, end), strand).items()}
     transcript = Transcript(
         id="t", gene="g", contig="c", strand=strand, exons=pieces["exon"], cds=pieces["CDS"],
-        biotype="protein_coding", family="", canonical=True,
+        biotype="protein_coding", family="", rank=0, start_complete=True, tss_complete=True,
     )  # fmt: skip
     return transcript, sequence if strand == "+" else reverse_complement(sequence)
 
@@ -79,7 +79,17 @@ def test_decoys_carry_the_motif_and_say_where_they_are(task: Task, strand: str) 
 def test_a_gene_with_few_decoys_gives_all_and_one_shorter_than_the_motif_none() -> None:
     def gene(end: int) -> Transcript:
         return Transcript(
-            id="t", gene="g", contig="c", strand="+", exons=((0, end),), cds=(), biotype="", family="", canonical=True
+            id="t",
+            gene="g",
+            contig="c",
+            strand="+",
+            exons=((0, end),),
+            cds=(),
+            biotype="",
+            family="",
+            rank=0,
+            start_complete=True,
+            tss_complete=True,
         )
 
     rng = np.random.default_rng(0)
@@ -113,7 +123,17 @@ def test_no_room_gives_no_window() -> None:
 
 def test_a_gene_without_coding_part_has_no_start() -> None:
     transcript = Transcript(
-        id="t", gene="g", contig="c", strand="+", exons=((0, 9),), cds=(), biotype="", family="", canonical=True
+        id="t",
+        gene="g",
+        contig="c",
+        strand="+",
+        exons=((0, 9),),
+        cds=(),
+        biotype="",
+        family="",
+        rank=0,
+        start_complete=True,
+        tss_complete=True,
     )
     assert sites.RECIPES["tis"].anchors(transcript, 20) == []
     assert sites.RECIPES["donor"].anchors(transcript, 20) == []

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from episome import split, territory
-from episome.gtf import Transcript
+from episome.annotation import Transcript
 from episome.sources import SplitShares
 
 SHARES = SplitShares(train=0.6, val=0.2, test=0.2)
@@ -11,7 +11,7 @@ SHARES = SplitShares(train=0.6, val=0.2, test=0.2)
 def gene(name: str, start: int, end: int, *, contig: str = "1", family: str = "") -> Transcript:
     return Transcript(
         id=f"{name}T", gene=name, contig=contig, strand="+", exons=((start, end),), cds=(),
-        biotype="", family=family, canonical=False,
+        biotype="", family=family, rank=2, start_complete=True, tss_complete=True,
     )  # fmt: skip
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from episome import dataset, fasta, gtf, negatives, sites, split, territory
-from episome.gtf import Transcript
+from episome import annotation, dataset, fasta, negatives, sites, split, territory
+from episome.annotation import Transcript
 from episome.negatives import Window
 from episome.sequence import SequenceError, canonical, gc, n_share, normalise, reverse_complement
 from episome.sites import Candidate
@@ -107,12 +107,12 @@ def read(folder: Path, windows: Windows, seed: int) -> Genome:
             contigs[record.id] = normalise(record.sequence, windows.ambiguous).sequence
         except SequenceError as error:
             raise GenomeError(f"{folder}: record {record.id!r}: {error}") from error
-    transcripts = gtf.read(_file(folder, "genes.gtf"))
+    transcripts = annotation.read(_file(folder, "genes.gtf"))
     _check_contigs(folder, contigs, transcripts)
     by_gene: dict[str, list[Transcript]] = defaultdict(list)
     for transcript in transcripts:
         by_gene[transcript.gene].append(transcript)
-    genes = sorted(map(gtf.representative, by_gene.values()), key=lambda t: (t.contig, t.span, t.id))
+    genes = sorted(map(annotation.representative, by_gene.values()), key=lambda t: (t.contig, t.span, t.id))
     lengths = {name: len(sequence) for name, sequence in contigs.items()}
     return Genome(
         contigs=contigs,

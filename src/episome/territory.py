@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from episome import split
-from episome.gtf import Interval, Transcript
+from episome.annotation import Interval, Transcript
 from episome.sources import SplitShares
 from episome.types import Split
 
