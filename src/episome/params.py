@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from episome.sources import Count, Frozen, Homology, Name, Positive, Share, Source, Windows
+from episome.sources import Count, Fetch, Frozen, Homology, Name, Positive, Share, Source, Windows
 from episome.types import EpisomeError, Task
 
 
@@ -227,6 +227,7 @@ class Params(Frozen):
     registry: Registry
     serve: Serve
     monitor: Monitor
+    fetch: Fetch | None = None
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "Params":

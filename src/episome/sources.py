@@ -2,14 +2,30 @@
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Text = Annotated[str, Field(min_length=1)]
+
+
+def _over_https(url: str) -> str:
+    """A base URL as it is, if what comes from it cannot be altered on the way."""
+    parts = urlsplit(url)
+    if parts.scheme == "ftp":
+        raise ValueError(
+            f"files come over https only; most ftp hosts serve the same tree at {url.replace('ftp', 'https', 1)}"
+        )
+    if not parts.hostname or (parts.scheme != "https" and (parts.scheme, parts.hostname) != ("http", "127.0.0.1")):
+        raise ValueError("wanted https://host/path (plain http for 127.0.0.1 alone)")
+    return url.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_over_https)]
 
 
 class Frozen(BaseModel):
@@ -185,3 +201,52 @@ class Homology(Frozen):
     method: Literal["auto", "mmseqs", "numpy"]
     identity: Share
     coverage: Share
+
+
+class FetchFiles(Frozen):
+    """Where the files of one species lie below a base URL; ``{release}`` stands for the release.
+
+    Attributes:
+        fasta: path of the FASTA file.
+        annotation: path of the GTF or GFF3 file.
+        aliases: path of a table of contig names, where the two name their contigs differently.
+        base: another base URL for this species alone.
+        checksums: another `Fetch.checksums` for this species alone.
+    """
+
+    fasta: Text
+    annotation: Text
+    aliases: Text | None = None
+    base: Url | None = None
+    checksums: Text | None = None
+
+
+class Fetch(Frozen):
+    """What `episome data fetch` downloads; no stage of the pipeline does.
+
+    Attributes:
+        folder: a folder per species is made in it; ``{release}`` stands for the release.
+        base: URL that the paths are below.
+        release: one release, by number: what a host calls current changes under the same URL.
+        checksums: file beside each download that states what it must be, or ``none`` where the host has none.
+        timeout_seconds: how long the host may be silent when asked what it has; for the download itself DVC has its own.
+        species: name of the folder → its files.
+    """
+
+    folder: Text
+    base: Url
+    release: Count
+    checksums: Text
+    timeout_seconds: Positive
+    species: Annotated[dict[Name, FetchFiles], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _paths_are_of_one_release(self) -> "Fetch":
+        for name, files in self.species.items():
+            for role, path in files.model_dump(include={"fasta", "annotation", "aliases"}, exclude_none=True).items():
+                where = f"species.{name}.{role}: {path!r}"
+                if path.startswith("/") or path.endswith("/"):
+                    raise ValueError(f"{where}: wanted the path of a file below {files.base or self.base}")
+                if any(part.startswith("current") for part in path.split("/")):
+                    raise ValueError(f"{where} moves with every release; wanted a path with release-{{release}}")
+        return self
