@@ -4,7 +4,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from episome import dataset, labelled
+from episome import labelled
+from episome.sources import LabelledSource
 from episome.types import EpisomeError, Task
 from tests import table_rows
 
@@ -13,7 +14,8 @@ TASK = Task(name="orf", scope="sequence", labels=("noncoding", "coding"))
 
 
 def load(folder: Path, *tasks: Task, **sets: str) -> tuple[pd.DataFrame, dict[str, Any]]:
-    return labelled.load(folder, sets or {"orf": "."}, tasks or (TASK,), species="toy", windows=WINDOWS)
+    source = LabelledSource(kind="labelled", folder=folder, sets=sets or {"orf": "."}, licence="CC0", citation="us")
+    return labelled.load(source, tasks or (TASK,), species="toy", windows=WINDOWS)
 
 
 def write(folder: Path, train: str, dev: str, test: str) -> None:
@@ -35,8 +37,8 @@ def test_clean_sets_become_rows_as_they_are(tmp_path: Path) -> None:
     found = report["sets"]["orf"]
     assert found["read"] == found["kept"] == {"train": 2, "val": 1, "test": 1}
     assert found["normalised"] == {"lower_case": 4, "uracil": 1, "ambiguous": 0, "n": 0}
-    assert found["classes"]["noncoding"]["lower_case_share"] == 0.5
-    assert found["classes"]["coding"] == {
+    assert found["tasks"]["orf"]["classes"]["noncoding"]["lower_case_share"] == 0.5
+    assert found["tasks"]["orf"]["classes"]["coding"] == {
         "rows": 2, "length_median": 4, "lower_case_share": 0.0, "n_share": 0.0, "gc": 0.625,
     }  # fmt: skip
 
@@ -69,7 +71,7 @@ def test_a_sequence_with_both_labels_is_dropped_everywhere(tmp_path: Path) -> No
     write(tmp_path, "AACC1 CCCC0", "GGGA1", "GGTT0 TTCA0")
     rows, report = load(tmp_path)
     assert rows["sequence"].tolist() == ["CCCC", "GGGA", "TTCA"]
-    contradictions = report["sets"]["orf"]["contradictions"]
+    contradictions = report["sets"]["orf"]["tasks"]["orf"]["contradictions"]
     assert (contradictions["groups"], contradictions["rows"]) == (1, 2)
     assert contradictions["examples"][0]["rows"] == [
         {"place": "train.csv line 2", "label": 1}, {"place": "test.csv line 2", "label": 0},
@@ -80,7 +82,7 @@ def test_too_many_n_are_dropped_and_ambiguity_codes_counted(tmp_path: Path) -> N
     write(tmp_path, "AANN1 ACRC0", "GGGA1", "TTCA0")
     rows, report = load(tmp_path)
     assert rows["sequence"].tolist() == ["ACNC", "GGGA", "TTCA"]
-    assert report["sets"]["orf"]["too_many_n"] == {"train": 1, "val": 0, "test": 0}
+    assert report["sets"]["orf"]["dropped"]["too_many_n"] == {"train": 1, "val": 0, "test": 0}
     assert report["sets"]["orf"]["normalised"]["ambiguous"] == 1
 
 
@@ -97,7 +99,7 @@ def test_two_tasks_share_rows_of_one_species(tmp_path: Path) -> None:
 def test_a_class_that_never_occurs_is_reported_as_empty(tmp_path: Path) -> None:
     write(tmp_path, "AACC1", "GGGA1", "TTCA1")
     _, report = load(tmp_path)
-    assert report["sets"]["orf"]["classes"]["noncoding"]["rows"] == 0
+    assert report["sets"]["orf"]["tasks"]["orf"]["classes"]["noncoding"]["rows"] == 0
 
 
 def test_missing_ambiguous_and_empty_files_are_named(tmp_path: Path) -> None:
@@ -108,23 +110,49 @@ def test_missing_ambiguous_and_empty_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "dev.csv.gz").touch()
     with pytest.raises(EpisomeError, match=r"there: dev\.csv and dev\.csv\.gz"):
         load(tmp_path)
-    with pytest.raises(EpisomeError, match=r"wanted one of train\.csv and train\.csv\.gz; there: neither"):
+    wanted = r"wanted one of train\.csv, train\.csv\.gz, train\.tsv, train\.tsv\.gz; there: none of them"
+    with pytest.raises(EpisomeError, match=wanted):
         load(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize(("name", "repeated"), [("prom_300_tata", 6), ("prom_core_tata", 16)])
-def test_the_gue_tata_sets_show_their_leaks_and_contradictions(shared: Path, name: str, repeated: int) -> None:
-    rows, report = load(shared / "data/labelled/gue/prom", orf=name)
+def test_every_entry_read_is_kept_or_dropped_for_one_reason(tmp_path: Path) -> None:
+    write(tmp_path, "AACC1 GGTT1 ANNN0 CCCC0 CCCC1 AAAA0 GAGA1 GAGA1", "GGGA1 TTTT0", "TTCA0 TGAA0 TCCC1")
+    _, report = load(tmp_path)
     found = report["sets"]["orf"]
-    assert found["read"] == {"train": 4904, "val": 613, "test": 613}
-    assert found["overlap"]["train/test"]["rows"] == repeated
-    assert found["contradictions"]["groups"] == 15
-    groups = {side: set(rows.loc[rows["split"] == side, "group"]) for side in ("train", "val", "test")}
-    assert groups["train"].isdisjoint(groups["test"] | groups["val"])
-    assert not rows.duplicated("group").any()
+    none = {"train": 0, "val": 0, "test": 0}
+    assert found["dropped"] == {
+        "too_many_n": none | {"train": 1},
+        "no_label": none,
+        "contradictory": none | {"train": 2},
+        "repeated": none | {"train": 2, "test": 1},
+        "held_out": none | {"train": 1, "val": 1},
+    }
+    assert found["kept"] == {"train": 2, "val": 1, "test": 2}
 
 
-def test_the_prepared_sets_are_clean(shared: Path) -> None:
-    rows, report = load(shared / "data/labelled/csorf_lenmatched", orf="zebrafish")
-    assert report["sets"]["orf"]["kept"] == {"train": 2697, "val": 333, "test": 314}
-    assert dataset.tasks(rows) == ("orf",)
+def test_kmer_text_in_tsv_files_becomes_the_sequence_it_spells(tmp_path: Path) -> None:
+    rows = {"train": "ACGTAC CGTACG GTACGG\t1\nACGTAC CGTACC\t0", "dev": "ACG CGT\t1", "test": "GGGTTA\t0"}
+    for name, lines in rows.items():
+        (tmp_path / f"{name}.tsv").write_text(f"sequence\tlabel\n{lines}\n")
+    found, report = load(tmp_path)
+    assert found["sequence"].tolist() == ["ACGTACGG", "ACGTACC", "ACGT", "GGGTTA"]
+    assert report["sets"]["orf"]["kmer_text"] == {"rows": 3, "k": [3, 6]}
+    (tmp_path / "test.tsv").write_text("sequence\tlabel\nACGTAC CGTACG TTACGG\t1\n")
+    with pytest.raises(EpisomeError, match=r"test\.tsv line 2: k-mer 3 is 'TTACGG'; wanted: 'GTACG' and one letter"):
+        load(tmp_path)
+
+
+def test_names_in_the_folder_must_be_those_of_the_task(tmp_path: Path) -> None:
+    write(tmp_path, "AACC1", "GGGA1", "TTCA1")
+    names = tmp_path / "labels.yaml"
+    names.write_text("{0: noncoding, 1: coding}")
+    assert len(load(tmp_path)[0]) == 3
+    names.write_text("{0: coding, 1: noncoding}")
+    wanted = (
+        r"labels\.yaml: the classes are {0: 'coding'.*wanted: {0: 'noncoding', 1: 'coding'}, the labels of task 'orf'"
+    )
+    with pytest.raises(EpisomeError, match=wanted):
+        load(tmp_path)
+    names.write_text("{0: ")
+    with pytest.raises(EpisomeError, match=r"labels\.yaml: not YAML"):
+        load(tmp_path)

@@ -29,6 +29,7 @@ def test_plain_packed_and_marked_files_give_the_same_lines(tmp_path: Path) -> No
         (b"", "columns are none; wanted: sequence, label and perhaps group"),
         (b"sequence,y\nA,1\n", "columns are sequence, y; wanted"),
         (b"sequence,label,more\nA,1,2\n", "columns are sequence, label, more"),
+        (b"sequence,label,label\nA,1,0\n", "columns are sequence, label, label"),
         (b"sequence,label\nA\n", "line 2: not as many fields"),
         (b"sequence,label\nA,1,2\n", "line 2: not as many fields"),
         (b'sequence,label\n"A,1\n', "not CSV"),
@@ -56,13 +57,35 @@ def test_a_label_is_zero_or_one(tmp_path: Path, text: str) -> None:
         table.label(path, line)
 
 
-def test_kmer_text_is_refused_with_a_hint_and_a_bad_letter_without(tmp_path: Path) -> None:
-    path = write(tmp_path / "rows.csv", "sequence,label\nACGTAC CGTACG,1\nAC-T,1\nacgu,0\n")
-    kmers, gap, good = table.read(path, ("sequence", "label"))
-    with pytest.raises(TableError, match=r"line 2.*k-mer text"):
-        table.sequence(path, kmers, "n")
-    with pytest.raises(TableError, match="line 3: character '-' at position 3") as caught:
+def test_kmer_text_is_joined_and_a_bad_letter_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.csv", "sequence,label\nACGTAC CGTACg,1\nAC-T,1\nacgu,0\nACG CG,1\n")
+    kmers, gap, good, short = table.read(path, ("sequence", "label"))
+    assert table.sequence(path, kmers, "n").sequence == "ACGTACG"
+    with pytest.raises(TableError, match="line 3: character '-' at position 3"):
         table.sequence(path, gap, "n")
-    assert "k-mer" not in str(caught.value)
     assert table.sequence(path, good, "n").sequence == "ACGT"
     assert table.label(path, good) == 0
+    with pytest.raises(TableError, match="line 5: k-mer 2 is 'CG'; wanted: 3 letters, as in the first, 'ACG'"):
+        table.sequence(path, short, "n")
+
+
+def test_tabs_separate_the_fields_of_a_tsv_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows.tsv.gz"
+    path.write_bytes(gzip.compress(b"sequence\tlabel\nA,C\t1\n"))
+    assert table.header(path) == ("sequence", "label")
+    (line,) = table.read(path, ("sequence", "label"))
+    assert line.fields == {"sequence": "A,C", "label": "1"}
+
+
+def test_a_header_may_be_missing_or_broken(tmp_path: Path) -> None:
+    assert table.header(write(tmp_path / "empty.csv", "")) == ()
+    with pytest.raises(TableError, match="not CSV"):
+        table.header(write(tmp_path / "open.csv", '"sequence'))
+
+
+def test_one_file_is_found_by_its_stem(tmp_path: Path) -> None:
+    path = write(tmp_path / "dev.tsv.gz", "")
+    assert table.find(tmp_path, "dev") == path
+    write(tmp_path / "dev.csv", "")
+    with pytest.raises(TableError, match=r"wanted one of dev\.csv, .*; there: dev\.csv and dev\.tsv\.gz"):
+        table.find(tmp_path, "dev")
