@@ -1,4 +1,4 @@
-"""Stage `evaluate`: calibrate on validation rows, score the test rows with intervals, beside a k-mer baseline."""
+"""Stage `evaluate`: calibrate on validation rows, score the test rows with intervals, beside two baselines."""
 
 import json
 import sys
@@ -11,15 +11,15 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from episome import baseline, calibration, dataset, metrics, params
+from episome import baseline, calibration, dataset, metrics, params, pwm
 from episome.params import Evaluate
 from episome.train import load_classifier, predict
-from episome.types import EpisomeError
+from episome.types import EpisomeError, Task
 from pipelines import paths
 
 
 def main(species: str) -> None:
-    """Write reports/evaluate/<species>.json and print the model beside its baseline."""
+    """Write reports/evaluate/<species>.json and print the model beside its baselines."""
     chosen = params.read()
     torch.set_num_threads(chosen.compute.threads)
     torch.use_deterministic_algorithms(True)
@@ -30,7 +30,7 @@ def main(species: str) -> None:
         held_out = (rows["split"] != "train").to_numpy()
         logits[held_out] = predict(classifier, rows[held_out])
         tasks = {
-            task.name: evaluated(rows, logits[:, column], task.name, chosen.evaluate, chosen.seed)
+            task.name: evaluated(rows, logits[:, column], task, chosen.evaluate, chosen.seed)
             for column, task in enumerate(classifier.tasks)
         }
     report = {"species": species, "tasks": tasks}
@@ -41,58 +41,71 @@ def main(species: str) -> None:
 
 
 def evaluated(
-    rows: pd.DataFrame, logits: NDArray[np.float32], task: str, numbers: Evaluate, seed: int
+    rows: pd.DataFrame, logits: NDArray[np.float32], task: Task, numbers: Evaluate, seed: int
 ) -> dict[str, Any]:
-    """Calibration, scores and baseline of one task.
+    """Calibration, scores and baselines of one task.
 
     Args:
         rows: of the species, all splits.
         logits: float32[rows] of this task; those of train rows are not looked at.
-        task: name.
+        task: whose labels; without a window it has no position-weight matrix.
         numbers: bootstrap, confidence and the baseline's k.
         seed: of the bootstrap.
     """
-    labels = rows[dataset.label_column(task)].to_numpy()
-    parts = {split: (labels >= 0) & (rows["split"] == split).to_numpy() for split in ("train", "val", "test")}
-    val, test = parts["val"], parts["test"]
+    labels = rows[dataset.label_column(task.name)].to_numpy()
+    train, val, test = ((labels >= 0) & (rows["split"] == split).to_numpy() for split in ("train", "val", "test"))
     temperature = calibration.temperature(logits[val], labels[val])
     probabilities = calibration.sigmoid(logits, temperature)
     threshold = calibration.threshold(probabilities[val], labels[val])
     score = partial(metrics.evaluate, bootstrap=numbers.bootstrap, confidence=numbers.confidence, seed=seed)
-    kmer = baseline.kmer(*(rows[part] for part in parts.values()), task=task, k=numbers.baseline_k)
     groups = rows["group"].to_numpy()
+    scored = {"model": (probabilities[test], threshold)}
+    for name, fitted in baseline.fit(rows[train], rows[val], task, numbers.baseline_k).items():
+        scored[name] = fitted.score(list(rows["sequence"][test])), fitted.threshold
+    overall = {name: score(labels[test], values, groups[test], threshold=cut) for name, (values, cut) in scored.items()}
     return {
         "temperature": temperature,
         "threshold": threshold,
         "val": score(labels[val], probabilities[val], groups[val], threshold=threshold),
-        "test": score(labels[test], probabilities[test], groups[test], threshold=threshold),
-        "baseline": score(labels[test], kmer, groups[test], threshold=0.5),
-        "negative_kinds": _negative_kinds(rows[test], labels[test], probabilities[test]),
+        "test": overall["model"],
+        "baseline": overall["kmer"],
+        "pwm": _without_probabilities(overall["pwm"]) if "pwm" in overall else {"absent": pwm.ABSENT},
+        "negative_kinds": {
+            name: baseline.against_kinds(rows[test], labels[test], values, cut, numbers, seed)
+            for name, (values, cut) in scored.items()
+        },
     }
 
 
-def _negative_kinds(
-    rows: pd.DataFrame, labels: NDArray[np.int8], probabilities: NDArray[np.float64]
-) -> dict[str, dict[str, float]]:
-    """AUROC of all positives against each kind of negative: which decoys still fool the model."""
-    answer = {}
-    for kind in sorted(set(rows["negative_kind"][labels == 0])):
-        among = (labels == 1) | (rows["negative_kind"] == kind).to_numpy()
-        area = metrics.auroc(labels[among], probabilities[among])
-        answer[kind] = {"n": int((among & (labels == 0)).sum()), "auroc": round(area, 6)}
-    return answer
+def _without_probabilities(scores: dict[str, Any]) -> dict[str, Any]:
+    """A matrix gives bits: what speaks of probabilities means nothing for it."""
+    return {name: value for name, value in scores.items() if name not in {"brier", "ece"}}
 
 
 def table(species: str, tasks: dict[str, Any]) -> str:
-    """The test scores as lines of text, a row for the model and one for the baseline of each task."""
+    """The test scores as lines of text: model and baselines of each task, then AUROC against each kind of negative."""
     lines = [f"{'task':<22}{'who':<10}{'n':>7}  {'MCC [interval]':<26}{'AUROC':>7}{'AUPRC':>7}"]
     for name, result in tasks.items():
-        for who, scores in (("model", result["test"]), ("k-mers", result["baseline"])):
+        for who, scores in (("model", result["test"]), ("k-mers", result["baseline"]), ("matrix", result["pwm"])):
+            if "absent" in scores:
+                lines.append(f"{name:<22}{who:<10}{'':>7}  {scores['absent']}")
+                continue
             mcc = scores["mcc"]
             interval = f"{mcc['value']:.3f} [{mcc['low']:.3f}, {mcc['high']:.3f}]"
             areas = f"{scores['auroc']['value']:>7.3f}{scores['auprc']['value']:>7.3f}"
             lines.append(f"{name:<22}{who:<10}{scores['n']:>7}  {interval:<26}{areas}")
-    return f"{species}, test rows\n" + "\n".join(lines)
+    return f"{species}, test rows\n" + "\n".join([*lines, "", *_kinds(tasks)])
+
+
+def _kinds(tasks: dict[str, Any]) -> list[str]:
+    lines = [f"{'task':<22}{'positives against':<24}{'negatives':>9}  {'model':>7}{'k-mers':>8}{'matrix':>8}  (AUROC)"]
+    for name, result in tasks.items():
+        by_kind = result["negative_kinds"]
+        for kind, model in by_kind["model"].items():
+            areas = [by_kind[who][kind]["auroc"]["value"] if who in by_kind else None for who in ("kmer", "pwm")]
+            shown = "".join("       –" if area is None else f"{area:>8.3f}" for area in areas)
+            lines.append(f"{name:<22}{kind:<24}{model['negatives']:>9}  {model['auroc']['value']:>7.3f}{shown}")
+    return lines
 
 
 if __name__ == "__main__":

@@ -61,3 +61,18 @@ def gate(species: str) -> Path:
 def registration(species: str) -> Path:
     """MLflow version of one species' bundle."""
     return Path("reports/register") / f"{species}.json"
+
+
+def cards(species: str) -> Path:
+    """Dataset cards of one species: ``card.json``, ``<task>.md`` and ``report.html``."""
+    return Path("reports/cards") / species
+
+
+def baselines() -> Path:
+    """Scores of the baselines, each trained on each species and tested on every one."""
+    return Path("reports/baselines.json")
+
+
+def baselines_page() -> Path:
+    """The same as a page for people."""
+    return Path("reports/baselines.md")

@@ -6,10 +6,12 @@ import pytest
 
 from episome import calibration
 from episome.params import Evaluate
+from episome.types import Task
 from pipelines import evaluate
 from tests import table_rows
 
 NUMBERS = Evaluate(bootstrap=60, confidence=0.95, baseline_k=2)
+DONOR = Task(name="donor", scope="site", window=30, motif="GT")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def logits(rows: pd.DataFrame) -> np.ndarray:
 
 
 def test_a_task_is_calibrated_on_val_and_scored_on_its_own_test_rows(rows: pd.DataFrame, logits: np.ndarray) -> None:
-    result = evaluate.evaluated(rows, logits, "donor", NUMBERS, seed=7)
+    result = evaluate.evaluated(rows, logits, DONOR, NUMBERS, seed=7)
     assert (result["val"]["n"], result["test"]["n"], result["test"]["groups"]) == (100, 100, 50)
     assert result["test"]["mcc"]["value"] > 0.5
     assert abs(result["baseline"]["mcc"]["value"]) < 0.3
@@ -59,23 +61,45 @@ def test_a_task_is_calibrated_on_val_and_scored_on_its_own_test_rows(rows: pd.Da
 
 
 def test_decoys_are_told_apart_by_kind(rows: pd.DataFrame, logits: np.ndarray) -> None:
-    kinds = evaluate.evaluated(rows, logits, "donor", NUMBERS, seed=7)["negative_kinds"]
-    assert {kind: result["n"] for kind, result in kinds.items()} == {"far": 25, "near": 25}
-    assert kinds["far"]["auroc"] > 0.99
-    assert 0.5 < kinds["near"]["auroc"] < 0.95
+    kinds = evaluate.evaluated(rows, logits, DONOR, NUMBERS, seed=7)["negative_kinds"]
+    assert set(kinds) == {"model", "kmer", "pwm"}
+    for found in kinds.values():
+        assert {kind: (result["positives"], result["negatives"]) for kind, result in found.items()} == {
+            "far": (50, 25),
+            "near": (50, 25),
+        }
+    assert kinds["model"]["far"]["auroc"]["value"] > 0.99
+    near = kinds["model"]["near"]
+    assert 0.5 < near["auroc"]["low"] < near["auroc"]["value"] < 0.95
+    assert near["mcc"]["low"] < near["mcc"]["value"] < near["mcc"]["high"]
+    assert kinds["kmer"]["far"]["auroc"]["value"] < 0.75
+
+
+def test_a_task_without_a_fixed_length_says_that_it_has_no_matrix(rows: pd.DataFrame, logits: np.ndarray) -> None:
+    result = evaluate.evaluated(rows, logits, Task(name="donor", scope="sequence"), NUMBERS, seed=7)
+    assert result["pwm"] == {"absent": "no position-weight matrix: the task has no fixed length, hence no positions"}
+    assert set(result["negative_kinds"]) == {"model", "kmer"}
+    page = evaluate.table("human", {"donor": result})
+    assert result["pwm"]["absent"] in page
+    assert page.splitlines()[-1].split()[-1] == "–"
 
 
 def test_a_second_evaluation_is_the_same(rows: pd.DataFrame, logits: np.ndarray) -> None:
-    first = evaluate.evaluated(rows, logits, "donor", NUMBERS, seed=7)
-    assert evaluate.evaluated(rows, logits, "donor", NUMBERS, seed=7) == first
+    first = evaluate.evaluated(rows, logits, DONOR, NUMBERS, seed=7)
+    assert evaluate.evaluated(rows, logits, DONOR, NUMBERS, seed=7) == first
 
 
-def test_the_table_has_the_model_beside_its_baseline(rows: pd.DataFrame, logits: np.ndarray) -> None:
-    result = evaluate.evaluated(rows, logits, "donor", NUMBERS, seed=7)
-    head, columns, model, baseline = evaluate.table("human", {"donor": result}).splitlines()
+def test_the_table_has_the_model_beside_its_baselines(rows: pd.DataFrame, logits: np.ndarray) -> None:
+    result = evaluate.evaluated(rows, logits, DONOR, NUMBERS, seed=7)
+    head, columns, model, kmers, matrix, _, kinds, *by_kind = evaluate.table("human", {"donor": result}).splitlines()
     assert head == "human, test rows"
     assert columns.split()[:3] == ["task", "who", "n"]
-    assert model.split()[:3] == ["donor", "model", "100"]
-    assert baseline.split()[:3] == ["donor", "k-mers", "100"]
+    for line, who in ((model, "model"), (kmers, "k-mers"), (matrix, "matrix")):
+        assert line.split()[:3] == ["donor", who, "100"]
+        assert len(line) == len(columns)
     assert f"{result['test']['mcc']['value']:.3f}" in model
-    assert len(model) == len(baseline) == len(columns)
+    assert f"{result['pwm']['mcc']['value']:.3f}" in matrix
+    assert "brier" not in result["pwm"]
+    assert kinds.split()[:3] == ["task", "positives", "against"]
+    assert [line.split()[:3] for line in by_kind] == [["donor", "far", "25"], ["donor", "near", "25"]]
+    assert f"{result['negative_kinds']['pwm']['far']['auroc']['value']:.3f}" == by_kind[0].split()[-1]

@@ -1,0 +1,184 @@
+"""Stage `baselines`: k-mers and weight matrices trained on each species and tested on every one, no model involved."""
+
+import json
+import sys
+from functools import partial
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from episome import baseline, dataset, metrics, params, pwm
+from episome.baseline import Scorer
+from episome.params import Evaluate, Params
+from episome.types import EpisomeError, Split, Task
+from pipelines import paths
+
+Parts = dict[Split, pd.DataFrame]
+"""The rows of one species that carry a task's labels, by split."""
+
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+WHO = {"kmer": "k-mers", "pwm": "weight matrix"}
+
+
+def main() -> None:
+    """Write reports/baselines/ for the species whose rows exist; name the others."""
+    settings = params.read()
+    rows, missing = {}, {}
+    for species in settings.species:
+        path = paths.windows(species) / "rows.parquet"
+        if path.exists():
+            rows[species] = dataset.read(path)
+        else:
+            missing[species] = f"{path} is not there: `dvc repro windows@{species}` makes it"
+    with threadpool_limits(settings.compute.threads):
+        result = report(rows, missing, settings)
+    paths.baselines().parent.mkdir(parents=True, exist_ok=True)
+    paths.baselines().write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    page = markdown(result)
+    paths.baselines_page().write_text(page, encoding="utf-8")
+    print(page)
+
+
+def report(rows: dict[str, pd.DataFrame], missing: dict[str, str], settings: Params) -> dict[str, Any]:
+    """Scores of every baseline, task, training species and tested species.
+
+    Args:
+        rows: species → its rows.
+        missing: species → why it has none.
+        settings: tasks, numbers of the evaluation and the seed.
+    """
+    names = [name for name in settings.tasks if any(name in dataset.tasks(each) for each in rows.values())]
+    return {
+        "k": settings.evaluate.baseline_k,
+        "confidence": settings.evaluate.confidence,
+        "bootstrap": settings.evaluate.bootstrap,
+        "missing": missing,
+        "simulated": {species: settings.of(species).simulated for species in rows},
+        "tasks": {name: _task(rows, settings.task(name), settings.evaluate, settings.seed) for name in names},
+    }
+
+
+def _task(rows: dict[str, pd.DataFrame], task: Task, numbers: Evaluate, seed: int) -> dict[str, Any]:
+    parts, left_out = {}, {}
+    for species, each in rows.items():
+        if task.name in dataset.tasks(each):
+            found = _parts(each, task.name)
+            if why := _unfit(found, task):
+                left_out[species] = why
+            else:
+                parts[species] = found
+    fitted = {s: baseline.fit(p["train"], p["val"], task, numbers.baseline_k) for s, p in parts.items()}
+    scored = partial(_scored, task=task.name, numbers=numbers, seed=seed)
+    result: dict[str, Any] = {"species": {s: _counts(p, task.name) for s, p in parts.items()}, "left_out": left_out}
+    if task.window is None:
+        result["no_pwm"] = pwm.ABSENT
+    for who in WHO if task.window is not None else ("kmer",):
+        result[who] = {trained: {} for trained in fitted}
+        for trained, tested in product(fitted, parts):
+            by_kind = trained == tested
+            result[who][trained][tested] = scored(fitted[trained][who], parts[tested]["test"], by_kind=by_kind)
+    return result
+
+
+def _parts(rows: pd.DataFrame, task: str) -> Parts:
+    asked = rows[rows[dataset.label_column(task)] >= 0]
+    return {split: asked[asked["split"] == split] for split in SPLITS}
+
+
+def _unfit(parts: Parts, task: Task) -> str | None:
+    """Why nothing can be fitted or tested: what the data gate stops must not stop the other species here."""
+    if thin := [split for split, rows in parts.items() if rows[dataset.label_column(task.name)].nunique() < 2]:
+        return f"only one class, or none, in {', '.join(thin)}"
+    wrong = sum(int((rows["sequence"].str.len() != task.window).sum()) for rows in parts.values())
+    if task.window is not None and wrong:
+        return f"{wrong} rows are not {task.window} bases long"
+    return None
+
+
+def _counts(parts: Parts, task: str) -> dict[str, dict[str, int]]:
+    labels = {split: rows[dataset.label_column(task)].to_numpy() for split, rows in parts.items()}
+    return {s: {"positives": int((y == 1).sum()), "negatives": int((y == 0).sum())} for s, y in labels.items()}
+
+
+def _scored(
+    fitted: Scorer, test: pd.DataFrame, *, task: str, numbers: Evaluate, seed: int, by_kind: bool
+) -> dict[str, Any]:
+    """AUROC and MCC (at the threshold of the training species) over all negatives; if asked, against each kind."""
+    labels = test[dataset.label_column(task)].to_numpy()
+    scores: np.ndarray[Any, np.dtype[np.float64]] = fitted.score(list(test["sequence"]))
+    found = metrics.evaluate(
+        labels,
+        scores,
+        test["group"].to_numpy(),
+        threshold=fitted.threshold,
+        bootstrap=numbers.bootstrap,
+        confidence=numbers.confidence,
+        seed=seed,
+    )
+    overall = {name: found[name] for name in ("n", "groups", "auroc", "mcc")}
+    if not by_kind:
+        return overall
+    kinds = baseline.against_kinds(test, labels, scores, fitted.threshold, numbers, seed)
+    return overall | {"negative_kinds": kinds}
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The report as a page: a matrix of AUROC per task and baseline, then each species' own kinds of negatives."""
+    simulated = [species for species, yes in result["simulated"].items() if yes]
+    lines = [
+        "# Baselines without a model",
+        "",
+        f"AUROC on test rows [{result['confidence']:.0%} interval, {result['bootstrap']} draws of whole groups]: "
+        "trained on the species of the row, tested on that of the column, nothing adapted. k-mers: logistic regression "
+        f"on 1- to {result['k']}-mers. Weight matrix: log-odds of single bases on the stretch that validation chose.",
+        "",
+        f"Simulated species: {', '.join(simulated) or 'none'}.",
+        *(f"Missing: {species}: {why}." for species, why in result["missing"].items()),
+    ]
+    for name, task in result["tasks"].items():
+        lines += ["", f"## {name}", ""]
+        lines += [f"Left out: {species}: {why}.\n" for species, why in task["left_out"].items()]
+        lines += [f"{task['no_pwm']}.\n"] if "no_pwm" in task else []
+        for who in filter(task.__contains__, WHO):
+            lines += _matrix(WHO[who], task[who])
+        lines += _kinds(task)
+    return "\n".join(lines) + "\n"
+
+
+def _matrix(who: str, scores: dict[str, dict[str, Any]]) -> list[str]:
+    heads = [f"{tested} (n = {found['n']})" for tested, found in next(iter(scores.values()), {}).items()]
+    lines = [f"| {who}, trained on | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    lines += [
+        f"| {row} | {' | '.join(_interval(found['auroc']) for found in cells.values())} |"
+        for row, cells in scores.items()
+    ]
+    return [*lines, ""]
+
+
+def _kinds(task: dict[str, Any]) -> list[str]:
+    """Each species by its own baselines: all positives against one kind of negative."""
+    who = [name for name in WHO if name in task]
+    lines = [
+        f"| species | positives against | n | {' | '.join(WHO[name] for name in who)} |",
+        "|---" * (len(who) + 3) + "|",
+    ]
+    for species, cells in task["kmer"].items():
+        for kind, found in cells[species]["negative_kinds"].items():
+            areas = [_interval(task[name][species][species]["negative_kinds"][kind]["auroc"]) for name in who]
+            counts = f"{found['positives']} + {found['negatives']}"
+            lines.append(f"| {species} | {kind} | {counts} | {' | '.join(areas)} |")
+    return lines
+
+
+def _interval(score: dict[str, float]) -> str:
+    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except EpisomeError as error:
+        sys.exit(f"baselines: {error}")
