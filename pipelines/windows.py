@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from episome import corpus, dataset, genome, labelled, params, release
+from episome import corpus, dataset, genome, labelled, multilabel, params, release
 from episome.params import Params
-from episome.sources import GenomeSource
+from episome.sources import GenomeSource, LabelledSource, MultilabelSource
 from episome.types import EpisomeError
 from pipelines import paths
 
@@ -41,7 +41,10 @@ def _source(settings: Params, species: str) -> tuple[pd.DataFrame, dict[str, Any
     if isinstance(source, GenomeSource):
         origin = f"simulated:{source.folder.parent.name}" if entry.simulated else f"genome:{source.folder.name}"
         return genome.load(source.folder, tasks, species=species, origin=origin, windows=windows, seed=settings.seed)
-    rows, report = labelled.load(source.folder, source.sets, tasks, species=species, windows=windows)
+    if isinstance(source, LabelledSource):
+        rows, report = labelled.load(source, tasks, species=species, windows=windows)
+    elif isinstance(source, MultilabelSource):
+        rows, report = multilabel.load(source, tasks, species=species, windows=windows)
     return rows, report, corpus.from_rows(rows, windows.corpus_share, settings.seed)
 
 
