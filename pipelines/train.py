@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ from rich.progress import Progress
 from safetensors.torch import load_file
 from threadpoolctl import threadpool_limits
 
-from episome import bundle, classifier, dataset, ewc, lora, model, params, tokenizer, train
+from episome import bundle, classifier, dataset, ewc, lora, model, params, stacking, tokenizer, train
 from episome.classifier import Classifier, Composition
 from episome.params import Params
 from episome.types import EpisomeError
@@ -53,12 +54,12 @@ def _fresh(chosen: Params, species: str, subject: Classifier, rows: pd.DataFrame
     numbers = chosen.train_of(species)
     learn, judge = rows[rows["split"] == "train"], rows[rows["split"] == "val"]
     fitting, judging = subject.examples(learn), subject.examples(judge)
-    correction = train.fit_composition(
+    correction = stacking.fit_composition(
         subject, fitting, judging, learn["group"].to_numpy(str), numbers.composition_inverse_penalty
     )
-    events = train.fit(subject, fitting, judging, numbers, seed=chosen.seed, correction=correction)
+    events = train.fit(subject, replace(fitting, offset=correction), judging, numbers, seed=chosen.seed)
     record = _watch(species, events)
-    train.stack(subject, judging)
+    stacking.stack(subject, judging)
     state = train.fisher(subject, fitting, numbers.fisher_rows, chosen.seed)
     _write(chosen, species, subject, state, record | {"releases": sorted(set(rows["release"]))})
 
@@ -74,7 +75,7 @@ def _retrain(chosen: Params, species: str, subject: Classifier, rows: pd.DataFra
             f"{species}: no training row beyond the champion's releases {sorted(known)}; nothing to learn"
         )
     fitting, judging = subject.examples(learn), subject.examples(rows[rows["split"] == "val"])
-    train.condition(subject, fitting)
+    stacking.condition(subject, fitting)
     held = train.anchor(subject, ewc.load(prior / "fisher.safetensors"))
     events = train.fit(subject, fitting, judging, numbers, seed=chosen.seed, anchor=held)
     record = _watch(species, events)

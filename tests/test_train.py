@@ -1,5 +1,7 @@
 """Training on toy sequences whose answer is known: what is learned, kept, held back and reproduced."""
 
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +9,10 @@ import pandas as pd
 import pytest
 import torch
 
-from episome import classifier, ewc, lora, model, params, tokenizer, train
+from episome import classifier, ewc, lora, model, pace, params, stacking, tokenizer, train
+from episome.batches import Indices, mixed
 from episome.classifier import Classifier, Composition
+from episome.pace import STEADY, Pace
 from episome.types import EpisomeError, Task
 
 SITE = Task(name="site", scope="site", window=40, motif="GT")
@@ -78,10 +82,11 @@ def trained(base: Path, rows: pd.DataFrame, seed: int = 0) -> Classifier:
     subject = fresh(base)
     fitting, judging = split(subject, rows, "train"), split(subject, rows, "val")
     groups = rows[rows["split"] == "train"]["group"].to_numpy(str)
-    correction = train.fit_composition(subject, fitting, judging, groups, (0.1, 1.0))
-    events = list(train.fit(subject, fitting, judging, numbers(), seed=seed, correction=correction))
+    correction = stacking.fit_composition(subject, fitting, judging, groups, (0.1, 1.0))
+    fitting = replace(fitting, offset=correction)
+    events = list(train.fit(subject, fitting, judging, numbers(), seed=seed))
     assert isinstance(events[-1], train.Epoch)
-    train.stack(subject, judging)
+    stacking.stack(subject, judging)
     return subject
 
 
@@ -157,7 +162,7 @@ def retrained(base: Path, tmp_path: Path, ewc_lambda: float, *, anchored: bool) 
     subject = train.load_classifier(base, tmp_path)
     fitting = split(subject, rows, "train")
     before = train.predict(subject, rows)
-    train.condition(subject, fitting)
+    stacking.condition(subject, fitting)
     np.testing.assert_allclose(train.predict(subject, rows), before, atol=1e-4)
     held = train.anchor(subject, train.fisher(subject, fitting, 40, 0)) if anchored else None
     turned = rows.assign(
@@ -226,10 +231,10 @@ def test_a_head_without_composition_trains_too(base: Path) -> None:
     subject = fresh(base, k=0)
     fitting, judging = split(subject, rows, "train"), split(subject, rows, "val")
     groups = rows[rows["split"] == "train"]["group"].to_numpy(str)
-    assert not train.fit_composition(subject, fitting, judging, groups, (1.0,)).any()
+    assert not stacking.fit_composition(subject, fitting, judging, groups, (1.0,)).any()
     before = train.predict(subject, rows)
     assert list(train.fit(subject, fitting, judging, numbers(epochs=1), seed=0))
-    train.stack(subject, judging)
+    stacking.stack(subject, judging)
     assert not np.array_equal(before, train.predict(subject, rows))
 
 
@@ -241,7 +246,7 @@ def test_one_class_only_is_refused_before_anything_is_trained(base: Path) -> Non
     fitting, judging = split(subject, rows, "train"), split(subject, rows, "val")
     groups = rows[rows["split"] == "train"]["group"].to_numpy(str)
     with pytest.raises(EpisomeError, match="'whole': training and validation rows must hold both classes"):
-        train.fit_composition(subject, fitting, judging, groups, (1.0,))
+        stacking.fit_composition(subject, fitting, judging, groups, (1.0,))
     with pytest.raises(EpisomeError, match="no task has validation rows of both classes"):
         next(train.fit(subject, fitting, judging, numbers(), seed=0))
 
@@ -254,3 +259,87 @@ def test_a_training_that_diverges_names_the_learning_rate(base: Path) -> None:
         subject.head.bias[0] = float("nan")
     with pytest.raises(EpisomeError, match=r"diverged.*lower train\.learning_rate"):
         next(train.fit(subject, fitting, judging, numbers(), seed=0))
+
+
+def run(
+    base: Path, rows: pd.DataFrame, speed: Pace = STEADY, keep: train.Keep | None = None, epochs: int = 3
+) -> Generator[object, None, None]:
+    """The events of one training; the classifier is the last one."""
+    subject = fresh(base)
+    fitting, judging = split(subject, rows, "train"), split(subject, rows, "val")
+    yield from train.fit(subject, fitting, judging, numbers(epochs=epochs), seed=0, pace=speed, keep=keep)
+    yield subject
+
+
+def last(events: Iterator[object]) -> Classifier:
+    *_, subject = events
+    assert isinstance(subject, Classifier)
+    return subject
+
+
+@pytest.mark.parametrize("speed", [STEADY, Pace(group_rates=(0.5, 1.0, 1.5), frozen_share=0.5, swing=0.2)])
+def test_a_training_killed_anywhere_resumes_to_the_same_bits(base: Path, tmp_path: Path, speed: Pace) -> None:
+    rows = toy_rows()
+    whole = state(last(run(base, rows, speed)))
+    keep = train.Keep(path=tmp_path / "kept" / "toy.safetensors", fingerprint="these rows", seconds=0.0)
+    total = len(list(run(base, rows, speed))) - 1
+    for killed_after in np.random.default_rng(1).permutation(total)[:10]:
+        events = run(base, rows, speed, keep)
+        for _ in range(int(killed_after) + 1):
+            next(events)
+        events.close()
+        *rest, subject = run(base, rows, speed, keep)
+        assert len(rest) <= total - killed_after  # it goes on from there, and does not start over
+        assert isinstance(subject, Classifier)
+        assert same(state(subject), whole)
+        keep.path.unlink()
+
+
+def test_a_checkpoint_of_other_inputs_or_a_broken_one_is_not_resumed_from(base: Path, tmp_path: Path) -> None:
+    rows = toy_rows()
+    keep = train.Keep(path=tmp_path / "toy.safetensors", fingerprint="these rows", seconds=0.0)
+    whole = list(run(base, rows, keep=keep))
+    other = train.Keep(path=keep.path, fingerprint="other rows", seconds=1e9)
+    assert len(list(run(base, rows, keep=other))) == len(whole)
+    keep.path.write_bytes(keep.path.read_bytes()[:100])
+    assert len(list(run(base, rows, keep=keep))) == len(whole)
+
+
+def test_frozen_layers_do_not_move_until_they_thaw(base: Path) -> None:
+    rows = toy_rows()
+    subject = fresh(base)
+    fitting, judging = split(subject, rows, "train"), split(subject, rows, "val")
+    before = state(subject)
+    frozen = []
+    for event in train.fit(subject, fitting, judging, numbers(patience=9), seed=0, pace=Pace(frozen_share=0.5)):
+        if isinstance(event, train.Epoch):
+            frozen.append(event.frozen)
+        elif not frozen:
+            now = state(subject)
+            low = [name for name in now if ".0." in name]
+            assert low
+            assert all(torch.equal(now[name], before[name]) for name in low)
+            assert any(not torch.equal(now[name], before[name]) for name in now if ".1." in name)
+    assert sorted(frozen, reverse=True) == frozen
+
+
+def test_depth_groups_take_their_rates_and_the_rate_stays_in_its_band(base: Path) -> None:
+    depths = pace.by_depth(list(lora.layers(fresh(base).encoder)))
+    assert [len(group) for group in pace.thirds(depths)] == [8, 8, 0]  # two layers, four linears each, two factors
+    assert pace.adapted_rate(1.0, 0.2, better=True) == pytest.approx(1.1)
+    assert pace.adapted_rate(1.15, 0.2, better=True) == pytest.approx(1.2)
+    assert pace.adapted_rate(1.0, 0.2, better=False) == pytest.approx(0.8)
+    assert pace.adapted_rate(1.0, 0.0, better=False) == 1.0
+
+
+def test_accumulated_batches_give_the_step_of_the_full_batch(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = toy_rows()
+    together = train.predict(last(run(base, rows, epochs=1)), rows)
+
+    def cut_up(lengths: list[int], tokens: int, parts: int, rng: np.random.Generator) -> Iterator[list[Indices]]:
+        for step in mixed(lengths, tokens, parts, rng):
+            yield [part for batch in step for part in np.array_split(batch, 2) if len(part)]
+
+    monkeypatch.setattr(train, "mixed", cut_up)
+    apart = train.predict(last(run(base, rows, epochs=1)), rows)
+    np.testing.assert_allclose(apart, together, atol=1e-5)

@@ -46,12 +46,14 @@ class Examples:
         centres: int64 [n], token that covers the centre of a site window; 0 ([CLS]) for other rows.
         composition: float32 [n, K].
         labels: int8 [n, L]; -1 = not labelled for this task.
+        offset: float32 [n, L], added to the head's logits while training; None adds nothing.
     """
 
     encodings: list[Encoding]
     centres: NDArray[np.int64]
     composition: NDArray[np.float32]
     labels: NDArray[np.int8]
+    offset: NDArray[np.float32] | None = None
 
     @property
     def lengths(self) -> list[int]:

@@ -1,45 +1,32 @@
 """Fit one species' adapter and head.
 
-A fresh adapter is trained on what the composition part of the head cannot explain: that part is a k-mer logistic
-regression, fitted first, and the training rows see its *out-of-fold* answers, as in stacking (Wolpert 1992), so that
-the adapter is not told that its neighbour already knows the training set by heart. A retrain starts from the champion
-and trains all of it, held back by elastic weight consolidation (`episome.ewc`).
+A fresh adapter is trained on what the composition part of the head cannot explain (`episome.stacking`), at the pace
+that the transfer policy sets (`episome.pace`). A retrain starts from the champion and trains all of it, held back by
+elastic weight consolidation (`episome.ewc`). A run that was killed goes on from its last checkpoint to the same bits.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss, roc_auc_score
-from sklearn.model_selection import GroupKFold
-from sklearn.preprocessing import StandardScaler
+from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-from episome import ewc, lora
-from episome.batches import batches, mixed
+from episome import checkpoint, ewc, lora, pace
+from episome.batches import Indices, batches, mixed
+from episome.checkpoint import Standing
 from episome.classifier import Classifier, Examples, load_classifier, predict
+from episome.pace import STEADY, Pace
 from episome.params import Train
 from episome.pretrain import cosine
 from episome.types import EpisomeError
 
-__all__ = [
-    "Classifier",
-    "Epoch",
-    "Step",
-    "anchor",
-    "condition",
-    "fisher",
-    "fit",
-    "fit_composition",
-    "load_classifier",
-    "predict",
-    "stack",
-]
+__all__ = ["Classifier", "Epoch", "Keep", "Step", "anchor", "fisher", "fit", "load_classifier", "predict"]
 
-_FOLDS = 5
 _FISHER_TOKENS = 2048
 _PARTS = 4  # batches per optimiser step, each of one length
 
@@ -56,50 +43,28 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
-    """End of an epoch: mean loss, validation AUROC per task, and whether it is the best so far."""
+    """End of an epoch: mean loss, validation AUROC per task, whether it is the best so far, layers still frozen."""
 
     number: int
     loss: float
     auroc: dict[str, float]
     best: bool
+    frozen: int
 
 
-def fit_composition(
-    classifier: Classifier, train: Examples, val: Examples, groups: NDArray[np.str_], penalties: tuple[float, ...]
-) -> NDArray[np.float32]:
-    """Fit the composition part of the head, task by task, and freeze it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """Where a training writes down how far it is.
 
-    Args:
-        classifier: its head's composition weights and bias are set.
-        train: labelled rows.
-        val: rows that choose the penalty.
-        groups: homology group of each training row; a group is never on both sides of a fold.
-        penalties: inverse L2 penalties to choose from.
-
-    Returns:
-        float32 [n, L], what to add to the head's logits of the training rows so that they see out-of-fold answers.
+    Attributes:
+        path: the checkpoint file.
+        fingerprint: names the inputs; a checkpoint of other inputs is not resumed from.
+        seconds: write at the first step's end after this long, and after every epoch.
     """
-    correction = np.zeros(train.labels.shape, dtype=np.float32)
-    if classifier.composition.size == 0:
-        return correction
-    for k, task in enumerate(classifier.tasks):
-        rows, judge = train.labels[:, k] >= 0, val.labels[:, k] >= 0
-        scaler = StandardScaler().fit(train.composition[rows])
-        x, y = scaler.transform(train.composition[rows]), train.labels[rows, k]
-        x_val, y_val = scaler.transform(val.composition[judge]), val.labels[judge, k]
-        if len(np.unique(y)) < 2 or len(np.unique(y_val)) < 2:
-            raise EpisomeError(f"task {task.name!r}: training and validation rows must hold both classes")
-        fits = {c: _logistic(c).fit(x, y) for c in penalties}
-        chosen = min(penalties, key=lambda c: log_loss(y_val, fits[c].predict_proba(x_val)[:, 1]))
-        folds = GroupKFold(min(_FOLDS, len(np.unique(groups[rows])))).split(x, y, groups[rows])
-        held_out = np.zeros(len(y))
-        for learn, score in folds:
-            part = _logistic(chosen).fit(x[learn], y[learn])
-            held_out[score] = part.decision_function(x[score])
-        correction[rows, k] = held_out - fits[chosen].decision_function(x)
-        _set_composition(classifier, k, fits[chosen], scaler)
-    classifier.head.composition.requires_grad_(False)
-    return correction
+
+    path: Path
+    fingerprint: str
+    seconds: float
 
 
 def fit(
@@ -109,78 +74,140 @@ def fit(
     numbers: Train,
     *,
     seed: int,
-    correction: NDArray[np.float32] | None = None,
+    pace: Pace = STEADY,
     anchor: ewc.Anchor | None = None,
+    keep: Keep | None = None,
 ) -> Iterator[Step | Epoch]:
     """Train adapter and head in place, yielding every step and epoch; the best epoch's weights are kept.
 
     The score is the mean validation AUROC over tasks; training stops after `numbers.patience` epochs without a better
-    one. With an `anchor`, λ/2 Σ F (ΔW − ΔW*)² is added once per step. Byte-identical on one machine for equal inputs.
+    one. With an `anchor`, λ/2 Σ F (ΔW − ΔW*)² is added once per step. Byte-identical on one machine for equal inputs,
+    whether or not it was killed and resumed from `keep` on the way; only the events before the kill are not repeated.
     """
-    rng = np.random.default_rng(seed)
-    torch.manual_seed(seed)
-    parameters = [p for p in classifier.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(_groups(classifier, numbers))
-    per_epoch = len(list(mixed(train.lengths, numbers.tokens_per_step, _PARTS, rng)))
-    total = per_epoch * numbers.epochs
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, cosine(total, numbers.warmup_share))
-    best, best_state, waited, number = _score(classifier, val), _snapshot(classifier), 0, 0
-    for epoch in range(numbers.epochs):
-        losses = []
-        classifier.train()
-        for step in mixed(train.lengths, numbers.tokens_per_step, _PARTS, rng):
-            optimiser.zero_grad(set_to_none=True)
-            held = _held_back(classifier, anchor, numbers.ewc_lambda)
-            if held.requires_grad:
-                held.backward()
-            loss = _accumulate(classifier, train, step, correction)
-            nn.utils.clip_grad_norm_(parameters, numbers.clip_norm)
-            optimiser.step()
-            if number + 1 < total:  # the shuffled epochs may differ by a step; the schedule ends at zero
-                schedule.step()
-            losses.append(loss)
-            yield Step(number=number, total=total, loss=losses[-1], penalty=held.item())
-            number += 1
-        score = _score(classifier, val)
-        better = _mean(score) > _mean(best)
-        if better:
-            best, best_state, waited = score, _snapshot(classifier), 0
-        else:
-            waited += 1
-        yield Epoch(number=epoch, loss=float(np.mean(losses)), auroc=score, best=better)
-        if waited >= numbers.patience:
-            break
-    classifier.load_state_dict(best_state, strict=False)
+    run = _Run(classifier, train, val, numbers, pace, seed)
+    standing = checkpoint.load(keep.path, keep.fingerprint) if keep else None
+    if standing:
+        run.resume(standing)
+    else:
+        run.begin()
+    written = time.monotonic()
+    while run.epoch < numbers.epochs and run.waited < numbers.patience:
+        for step in run.order[run.epoch][run.at :]:
+            yield run.step(step, anchor)
+            if keep and time.monotonic() - written >= keep.seconds:
+                checkpoint.save(keep.path, run.standing(), keep.fingerprint)
+                written = time.monotonic()
+        yield run.close_epoch()
+        if keep:
+            checkpoint.save(keep.path, run.standing(), keep.fingerprint)
+            written = time.monotonic()
+    classifier.load_state_dict(run.best, strict=False)
     classifier.eval()
 
 
-def condition(classifier: Classifier, examples: Examples) -> None:
-    """Train composition weights in units of each feature's spread over `examples`; no answer changes."""
-    spread = torch.from_numpy(examples.composition.std(axis=0))
-    scale = torch.where(spread > 0, spread, torch.ones_like(spread))
-    head = classifier.head
-    with torch.no_grad():
-        head.composition.mul_(scale / head.scale)
-        head.scale.copy_(scale)
+class _Run:
+    """A training between two steps: everything that the next step depends on."""
+
+    def __init__(
+        self, classifier: Classifier, train: Examples, val: Examples, numbers: Train, pace_: Pace, seed: int
+    ) -> None:
+        self.classifier, self.train, self.val, self.numbers, self.pace = classifier, train, val, numbers, pace_
+        # Each epoch's order has a generator of its own, so that a resumed run needs no history.
+        self.order = [
+            list(mixed(train.lengths, numbers.tokens_per_step, _PARTS, np.random.default_rng([seed, epoch])))
+            for epoch in range(numbers.epochs)
+        ]
+        self.total = sum(map(len, self.order))
+        self.schedule = cosine(self.total, numbers.warmup_share)
+        self.depths = pace.by_depth(list(lora.layers(classifier.encoder)))
+        self.frozen = round(pace_.frozen_share * len(self.depths))
+        self.trained = {name: p for name, p in classifier.named_parameters() if p.requires_grad}
+        self.optimiser = torch.optim.AdamW(self._groups())
+        self.rates = [float(group["lr"]) for group in self.optimiser.param_groups]
+        self.epoch = self.at = self.number = self.waited = 0
+        self.factor, self.losses = 1.0, list[float]()
+        self.score, self.best = dict[str, float](), dict[str, Tensor]()
+        self.seed = seed
+
+    def begin(self) -> None:
+        torch.manual_seed(self.seed)
+        self.score, self.best = _score(self.classifier, self.val), self._now()
+        pace.freeze(self.depths, self.frozen)
+
+    def step(self, step: list[Indices], anchor: ewc.Anchor | None) -> Step:
+        self.classifier.train()
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"] = rate * self.schedule(self.number) * self.factor
+        self.optimiser.zero_grad(set_to_none=True)
+        held = _held_back(self.classifier, anchor, self.numbers.ewc_lambda)
+        if held.requires_grad:
+            held.backward()
+        loss = _accumulate(self.classifier, self.train, step)
+        nn.utils.clip_grad_norm_(self.trained.values(), self.numbers.clip_norm)
+        self.optimiser.step()
+        done = Step(number=self.number, total=self.total, loss=loss, penalty=held.item())
+        self.losses.append(loss)
+        self.number += 1
+        self.at += 1
+        return done
+
+    def close_epoch(self) -> Epoch:
+        score = _score(self.classifier, self.val)
+        better = _mean(score) > _mean(self.score)
+        if better:
+            self.score, self.best, self.waited = score, self._now(), 0
+        else:
+            self.waited += 1
+            self.frozen = max(self.frozen - 1, 0)
+            pace.freeze(self.depths, self.frozen)
+        self.factor = pace.adapted_rate(self.factor, self.pace.swing, better=better)
+        closed = Epoch(
+            number=self.epoch, loss=float(np.mean(self.losses)), auroc=score, best=better, frozen=self.frozen
+        )
+        self.epoch, self.at, self.losses = self.epoch + 1, 0, []
+        return closed
+
+    def standing(self) -> Standing:
+        names = {id(parameter): name for name, parameter in self.trained.items()}
+        return Standing(
+            counters={name: getattr(self, name) for name in _COUNTERS},
+            now=self._now(),
+            best=self.best,
+            optimiser={names[id(parameter)]: dict(state) for parameter, state in self.optimiser.state.items()},
+            random=torch.get_rng_state(),
+        )
+
+    def resume(self, standing: Standing) -> None:
+        for name in _COUNTERS:
+            setattr(self, name, standing.counters[name])
+        self.best = standing.best
+        self.classifier.load_state_dict(standing.now, strict=False)
+        for name, state in standing.optimiser.items():
+            self.optimiser.state[self.trained[name]].update(state)
+        torch.set_rng_state(standing.random)
+        pace.freeze(self.depths, self.frozen)
+
+    def _now(self) -> dict[str, Tensor]:
+        """A copy of what is trained; the frozen base is left out."""
+        return {name: parameter.detach().clone() for name, parameter in self.trained.items()}
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Adapter thirds and head at their own rates; weight decay on everything but the head's bias."""
+        numbers, head = self.numbers, self.classifier.head
+        groups: list[dict[str, Any]] = [
+            {"params": parameters, "lr": numbers.learning_rate * rate, "weight_decay": numbers.weight_decay}
+            for parameters, rate in zip(pace.thirds(self.depths), self.pace.group_rates, strict=True)
+            if parameters
+        ]
+        weights = [p for p in (head.state, head.composition) if p.requires_grad]
+        return [
+            *groups,
+            {"params": weights, "lr": numbers.head_learning_rate, "weight_decay": numbers.weight_decay},
+            {"params": [head.bias], "lr": numbers.head_learning_rate, "weight_decay": 0.0},
+        ]
 
 
-def stack(classifier: Classifier, val: Examples) -> None:
-    """Weigh the state part against the composition part of each task by logistic regression on validation rows."""
-    if classifier.composition.size == 0:
-        return
-    width = classifier.head.state.shape[1]
-    for k in range(len(classifier.tasks)):
-        rows = val.labels[:, k] >= 0
-        weight, bias = classifier.head.folded()
-        wide = val.composition[rows] @ weight[k, width:].detach().numpy()
-        deep = classifier.logits(val)[rows, k] - wide - bias[k].item()
-        spread = np.array([max(float(deep.std()), 1e-6), max(float(wide.std()), 1e-6)])
-        fitted = LogisticRegression(C=1.0).fit(np.stack([deep, wide], axis=1) / spread, val.labels[rows, k])
-        factor = np.maximum(fitted.coef_[0], 0.0) / spread  # a part that speaks against itself is left out
-        with torch.no_grad():
-            classifier.head.state[k] *= float(factor[0])
-            classifier.head.composition[k] *= float(factor[1])
-            classifier.head.bias[k] = float(fitted.intercept_[0])
+_COUNTERS = ("epoch", "at", "number", "waited", "frozen", "factor", "losses", "score")
 
 
 def fisher(classifier: Classifier, examples: Examples, rows: int, seed: int) -> ewc.Fisher:
@@ -212,26 +239,22 @@ def anchor(classifier: Classifier, state: ewc.Fisher) -> ewc.Anchor:
     )
 
 
-def _accumulate(
-    classifier: Classifier, train: Examples, step: list[NDArray[np.int64]], correction: NDArray[np.float32] | None
-) -> float:
+def _accumulate(classifier: Classifier, train: Examples, step: list[Indices]) -> float:
     """Add the gradient of one step, batch by batch; answers the mean loss per label over the whole step."""
     labels = sum(int((train.labels[at] >= 0).sum()) for at in step)
     total = 0.0
     for at in step:
-        loss = _bce(classifier, train, at, correction) / labels
+        loss = _bce(classifier, train, at) / labels
         loss.backward()
         total += loss.item()
     return total
 
 
-def _bce(
-    classifier: Classifier, train: Examples, at: NDArray[np.int64], correction: NDArray[np.float32] | None
-) -> Tensor:
+def _bce(classifier: Classifier, train: Examples, at: Indices) -> Tensor:
     """Binary cross entropy, summed over the labels that are there."""
     logits = classifier.head(classifier.features(*classifier.batch(train, at)))
-    if correction is not None:
-        logits = logits + torch.from_numpy(correction[at])
+    if train.offset is not None:
+        logits = logits + torch.from_numpy(train.offset[at])
     labels = torch.from_numpy(train.labels[at]).to(logits.dtype)
     there = labels >= 0
     return nn.functional.binary_cross_entropy_with_logits(logits[there], labels[there], reduction="sum")
@@ -241,17 +264,6 @@ def _held_back(classifier: Classifier, anchor: ewc.Anchor | None, weight: float)
     if anchor is None or weight == 0:
         return torch.zeros(())
     return weight * ewc.penalty(lora.layers(classifier.encoder), *classifier.head.folded(), anchor)
-
-
-def _groups(classifier: Classifier, numbers: Train) -> list[dict[str, object]]:
-    """Adapter and head at their own rates; weight decay on everything but the head's bias."""
-    adapter = [p for p in classifier.encoder.parameters() if p.requires_grad]
-    head = [p for p in (classifier.head.state, classifier.head.composition) if p.requires_grad]
-    return [
-        {"params": adapter, "lr": numbers.learning_rate, "weight_decay": numbers.weight_decay},
-        {"params": head, "lr": numbers.head_learning_rate, "weight_decay": numbers.weight_decay},
-        {"params": [classifier.head.bias], "lr": numbers.head_learning_rate, "weight_decay": 0.0},
-    ]
 
 
 def _score(classifier: Classifier, val: Examples) -> dict[str, float]:
@@ -271,21 +283,3 @@ def _score(classifier: Classifier, val: Examples) -> dict[str, float]:
 
 def _mean(scores: dict[str, float]) -> float:
     return sum(scores.values()) / len(scores)
-
-
-def _snapshot(classifier: Classifier) -> dict[str, Tensor]:
-    """A copy of what is trained; the frozen base is left out."""
-    trained = {name for name, parameter in classifier.named_parameters() if parameter.requires_grad}
-    return {name: value.detach().clone() for name, value in classifier.state_dict().items() if name in trained}
-
-
-def _set_composition(classifier: Classifier, task: int, fitted: LogisticRegression, scaler: StandardScaler) -> None:
-    weight = fitted.coef_[0] / scaler.scale_
-    head = classifier.head
-    with torch.no_grad():
-        head.composition[task] = torch.from_numpy(weight.astype(np.float32)) * head.scale
-        head.bias[task] = float(fitted.intercept_[0] - weight @ scaler.mean_)
-
-
-def _logistic(inverse_penalty: float) -> LogisticRegression:
-    return LogisticRegression(C=inverse_penalty, max_iter=2000, tol=1e-3)
