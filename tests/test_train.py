@@ -262,12 +262,12 @@ def test_a_training_that_diverges_names_the_learning_rate(base: Path) -> None:
 
 
 def run(
-    base: Path, rows: pd.DataFrame, speed: Pace = STEADY, keep: train.Keep | None = None, epochs: int = 3
+    base: Path, rows: pd.DataFrame, speed: Pace = STEADY, keep: train.Keep | None = None, **changes: object
 ) -> Generator[object, None, None]:
     """The events of one training; the classifier is the last one."""
     subject = fresh(base)
     fitting, judging = split(subject, rows, "train"), split(subject, rows, "val")
-    yield from train.fit(subject, fitting, judging, numbers(epochs=epochs), seed=0, pace=speed, keep=keep)
+    yield from train.fit(subject, fitting, judging, numbers(**changes), seed=0, pace=speed, keep=keep)
     yield subject
 
 
@@ -334,12 +334,12 @@ def test_depth_groups_take_their_rates_and_the_rate_stays_in_its_band(base: Path
 
 def test_accumulated_batches_give_the_step_of_the_full_batch(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = toy_rows()
-    together = train.predict(last(run(base, rows, epochs=1)), rows)
+    together = train.predict(last(run(base, rows, learning_rate=1e-3, head_learning_rate=1e-3)), rows)
 
     def cut_up(lengths: list[int], tokens: int, parts: int, rng: np.random.Generator) -> Iterator[list[Indices]]:
         for step in mixed(lengths, tokens, parts, rng):
             yield [part for batch in step for part in np.array_split(batch, 2) if len(part)]
 
     monkeypatch.setattr(train, "mixed", cut_up)
-    apart = train.predict(last(run(base, rows, epochs=1)), rows)
+    apart = train.predict(last(run(base, rows, learning_rate=1e-3, head_learning_rate=1e-3)), rows)
     np.testing.assert_allclose(apart, together, atol=1e-5)
