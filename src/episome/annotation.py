@@ -7,6 +7,8 @@ What files differ in, and what is made of it:
   on one strand by a gap longer than any known intron (`LONGEST_INTRON`); copies nearer than that cannot be.
 * One id on both strands of a contig may be trans-spliced (fly *mod(mdg4)*): its ends are then taken for unknown.
 * Exons that touch or overlap within a transcript are one exon.
+* Exons less than `SHORTEST_INTRON` bases apart have no intron between them: Ensembl's automatic models step over a
+  base or four to keep a frame open.
 * A transcript with CDS lines only has them for exons, and an unknown TSS.
 """
 
@@ -25,6 +27,8 @@ Interval = tuple[int, int]
 
 # Human introns stay below 1.5 Mb; giant genomes have some that are several times longer.
 LONGEST_INTRON = 10_000_000
+# The shortest introns known, of the ciliate Stentor, have 15 bases.
+SHORTEST_INTRON = 15
 _COLUMNS = 9
 
 
@@ -64,8 +68,13 @@ class Transcript:
 
     @property
     def introns(self) -> tuple[Interval, ...]:
-        """The gaps between exons, ascending."""
-        return tuple((a[1], b[0]) for a, b in pairwise(self.exons))
+        """What is spliced out between exons, ascending: gaps of `SHORTEST_INTRON` bases or more."""
+        return tuple((a[1], b[0]) for a, b in pairwise(self.exons) if b[0] - a[1] >= SHORTEST_INTRON)
+
+    @property
+    def gaps(self) -> tuple[Interval, ...]:
+        """Gaps between exons that are too short for an intron, ascending: they mend a reading frame."""
+        return tuple((a[1], b[0]) for a, b in pairwise(self.exons) if b[0] - a[1] < SHORTEST_INTRON)
 
 
 def read(path: Path) -> list[Transcript]:
