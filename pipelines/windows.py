@@ -2,15 +2,16 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from episome import corpus, dataset, genome, labelled, multilabel, params, release
+from episome import corpus, dataset, genome, intervals, labelled, multilabel, params, release
 from episome.params import Params
-from episome.sources import GenomeSource, LabelledSource, MultilabelSource
-from episome.types import EpisomeError
+from episome.sources import GenomeSource, IntervalSource, LabelledSource, MultilabelSource
+from episome.types import EpisomeError, Task
 from pipelines import paths
 
 
@@ -41,11 +42,19 @@ def _source(settings: Params, species: str) -> tuple[pd.DataFrame, dict[str, Any
     if isinstance(source, GenomeSource):
         origin = f"simulated:{source.folder.parent.name}" if entry.simulated else f"genome:{source.folder.name}"
         return genome.load(source.folder, tasks, species=species, origin=origin, windows=windows, seed=settings.seed)
-    if isinstance(source, LabelledSource):
-        rows, report = labelled.load(source, tasks, species=species, windows=windows)
-    elif isinstance(source, MultilabelSource):
-        rows, report = multilabel.load(source, tasks, species=species, windows=windows)
+    rows, report = _labelled(source, tasks, species, settings)
     return rows, report, corpus.from_rows(rows, windows.corpus_share, settings.seed)
+
+
+def _labelled(
+    source: LabelledSource | IntervalSource | MultilabelSource, tasks: Sequence[Task], species: str, settings: Params
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Rows of labels that a lab brings, whichever layout they have."""
+    if isinstance(source, LabelledSource):
+        return labelled.load(source, tasks, species=species, windows=settings.windows)
+    if isinstance(source, MultilabelSource):
+        return multilabel.load(source, tasks, species=species, windows=settings.windows)
+    return intervals.load(source, tasks, species=species, windows=settings.windows, seed=settings.seed)
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, Any]:

@@ -49,6 +49,11 @@ class Entry:
     strand: Literal["+", "-"] = "+"
 
     @property
+    def end(self) -> int:
+        """Behind the last base, on the plus strand of the contig."""
+        return self.start + len(self.clean.sequence)
+
+    @property
     def known(self) -> dict[str, int]:
         """The labels that are not missing."""
         return {task: label for task, label in self.labels.items() if label != dataset.MISSING}
@@ -113,7 +118,7 @@ def rows(
         "species": species,
         "contig": [e.contig for e in entries],
         "start": [e.start for e in entries],
-        "end": [e.start + len(e.clean.sequence) for e in entries],
+        "end": [e.end for e in entries],
         "strand": [e.strand for e in entries],
         "split": [e.split for e in entries],
         "gene": "",
