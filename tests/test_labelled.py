@@ -67,12 +67,14 @@ def test_overlap_leaves_the_test_set_as_published(tmp_path: Path) -> None:
     ]
 
 
-def test_a_sequence_with_both_labels_is_dropped_everywhere(tmp_path: Path) -> None:
-    write(tmp_path, "AACC1 CCCC0", "GGGA1", "GGTT0 TTCA0")
+def test_a_sequence_with_both_labels_is_used_as_the_test_set_has_it_or_not_at_all(tmp_path: Path) -> None:
+    write(tmp_path, "AACC1 CCCC0 AGAG1", "GGGA1 AGAG0 TGTG1", "GGTT0 TTCA0 CACA0 AAAC1 AAAC0")
     rows, report = load(tmp_path)
-    assert rows["sequence"].tolist() == ["CCCC", "GGGA", "TTCA"]
+    assert rows["sequence"].tolist() == ["CCCC", "GGGA", "GGTT", "TTCA", "CACA"]
+    assert rows["label_orf"].tolist() == [0, 1, 0, 0, 0]
+    assert report["sets"]["orf"]["dropped"]["contradictory"] == {"train": 2, "val": 2, "test": 2}
     contradictions = report["sets"]["orf"]["tasks"]["orf"]["contradictions"]
-    assert (contradictions["groups"], contradictions["rows"]) == (1, 2)
+    assert (contradictions["groups"], contradictions["rows"]) == (4, 8)
     assert contradictions["examples"][0]["rows"] == [
         {"place": "train.csv line 2", "label": 1}, {"place": "test.csv line 2", "label": 0},
     ]  # fmt: skip

@@ -83,6 +83,7 @@ def test_repeats_are_dropped_contrary_labels_stay_and_everything_is_counted(tmp_
         "contradicts_itself": 4,
         "repeated": 1,
         "already_there": 0,
+        "kmer_text": 0,
     }
     rows, report = load(tmp_path, "AACCGA,1,orf", "CCCCGA,1,orf")
     assert rows["sequence"].tolist() == ["CCCCGA"]
@@ -92,6 +93,12 @@ def test_repeats_are_dropped_contrary_labels_stay_and_everything_is_counted(tmp_
         "rows": 1,
         "examples": [{"place": "rows.csv line 3", "label": 1, "source_label": 0}],
     }
+
+
+def test_kmer_text_is_joined_and_counted(tmp_path: Path) -> None:
+    rows, report = load(tmp_path, "GGGC GGCA GCAA,1,orf")
+    assert rows["sequence"].tolist() == ["GGGCAA"]
+    assert report["kmer_text"] == 1
 
 
 def test_all_files_of_the_folder_are_read_in_order(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from episome import dataset, split, table
+from episome import dataset, kmertext, split, table
 from episome.sequence import canonical, n_share
 from episome.sources import SplitShares, Windows
 from episome.types import EpisomeError, Split, Task
@@ -35,6 +35,7 @@ class _Entry:
     task: str
     sequence: str
     lower_case: float
+    kmer: int
     key: str
     label: int
     group: str
@@ -120,6 +121,7 @@ def _read(folder: Path, tasks: Sequence[Task], windows: Windows) -> list[_Entry]
                     task=task,
                     sequence=sequence,
                     lower_case=clean.lower_case / len(sequence),
+                    kmer=kmertext.size(line.fields["sequence"]),
                     key=canonical(sequence),
                     label=table.label(path, line),
                     group=line.fields.get("group", "") or split.canonical_group(sequence),
@@ -171,7 +173,7 @@ def _new(entries: Sequence[_Entry], known: _Known, max_n_share: float) -> tuple[
                 contrary["release"].append({"place": entry.place, "label": entry.label})
             kept.append(entry)
             earlier[identity].add(entry.label)
-    counts["read"] = len(entries)
+    counts |= {"read": len(entries), "kmer_text": sum(entry.kmer > 0 for entry in entries)}
     found = {f"contradicts_{what}": {"rows": len(c), "examples": c[:EXAMPLES]} for what, c in contrary.items()}
     return kept, {**counts, **found}
 

@@ -1,7 +1,7 @@
 """What of a labelled set is used, by one rule for every layout; nothing is dropped or changed without being counted.
 
 The split that a set came with is kept and not believed: what train shares with val or test, or val with test, on
-either strand, leaves the earlier side, so that the test set stays as published.
+either strand, leaves the earlier side. So the test set stays as published, but for what it says twice or denies itself.
 """
 
 from collections import defaultdict
@@ -25,7 +25,8 @@ def keep(entries: Sequence[Entry], tasks: Sequence[Task], max_n_share: float) ->
     """The entries that become rows, in their order, and the report on all of them.
 
     An entry is dropped for the first reason that applies: ``too_many_n``; ``no_label``, none is stated;
-    ``contradictory``, a label is not used where the set says both 0 and 1 of the sequence, and no other is left;
+    ``contradictory``, a label is not used where the set (of a test entry: the test side) says both 0 and 1 of the
+    sequence, and no other is left;
     ``repeated``, its sequence came before in the same split, whose entry then has the labels of both;
     ``held_out``, its sequence is also in a later split of train, val, test.
 
@@ -39,8 +40,9 @@ def keep(entries: Sequence[Entry], tasks: Sequence[Task], max_n_share: float) ->
     """
     usable = [e for e in entries if n_share(e.clean.sequence) <= max_n_share]
     contrary = {task.name: _contrary(usable, task.name) for task in tasks}
+    in_test = {task.name: _contrary([e for e in usable if e.split == "test"], task.name) for task in tasks}
     stated = [e for e in usable if e.known]
-    agreed = [e for e in (_without(e, contrary) for e in stated) if e.known]
+    agreed = [e for e in (_without(e, in_test if e.split == "test" else contrary) for e in stated) if e.known]
     firsts = _firsts(agreed)
     keys = _keys(firsts)
     later = {split: set[str]().union(*(keys[s] for s in SPLITS[i + 1 :])) for i, split in enumerate(SPLITS)}
