@@ -5,6 +5,7 @@ a base (A C G T N, soft-masked ones in lower case), from which windows are then 
 at a time. The scratch file has no name, so nothing is left of it, whatever ends the process.
 """
 
+import io
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from episome import packed
 from episome.sequence import SequenceError, normalise, reverse_complement
 from episome.types import EpisomeError
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16
 _TO_STORE = bytes.maketrans(b"UuRYSWKMBDHVryswkmbdhv", b"Tt" + b"N" * 10 + b"n" * 10)
 _UPPER = b"ACGTN"
 
@@ -107,16 +108,18 @@ def open(path: Path, ambiguous: Literal["n", "error"]) -> Iterator[Contigs]:  # 
         yield writer.contigs()
 
 
-@contextmanager
-def _scratch(path: Path) -> Iterator[BinaryIO]:
+def _scratch(path: Path) -> io.FileIO:
     try:
-        with tempfile.TemporaryFile(prefix="episome-") as scratch:
-            yield scratch
+        return tempfile.TemporaryFile(prefix="episome-", buffering=0)
     except OSError as cause:
-        raise ContigError(
-            f"{path}: no scratch file of one byte a base in {tempfile.gettempdir()}: {cause.strerror}; make room or "
-            "name another folder in TMPDIR"
-        ) from cause
+        raise _no_room(path, cause) from cause
+
+
+def _no_room(path: Path, cause: OSError) -> ContigError:
+    return ContigError(
+        f"{path}: no room for a scratch file of one byte a base in {tempfile.gettempdir()}: {cause.strerror}; make "
+        "room or name another folder in TMPDIR"
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,7 +133,7 @@ class _Writer:
     """
 
     path: Path
-    scratch: BinaryIO
+    scratch: io.FileIO
     ambiguous: Literal["n", "error"]
     written: int = 0
     starts: dict[str, int] = field(default_factory=dict)
@@ -159,7 +162,6 @@ class _Writer:
 
     def contigs(self) -> Contigs:
         """The genome that was copied."""
-        self.scratch.flush()
         lower_case, uracil, ambiguous, n = self.totals
         return Contigs(
             lengths=MappingProxyType(self.lengths),
@@ -201,10 +203,23 @@ class _Writer:
         except SequenceError as error:
             name = next(reversed(self.starts))
             at = self.written - self.starts[name] + (error.position or 0)
-            raise ContigError(f"{self.path}: contig {name!r}, base {at}: {error}") from error
+            also = " or an IUPAC code" if self.ambiguous == "n" else ""
+            raise ContigError(
+                f"{self.path}: contig {name!r}, base {at}: {error.character!r} is no nucleotide here; wanted: A, C, G, "
+                f"T, U, N{also}"
+            ) from error
         for i, count in enumerate((met.lower_case, met.uracil, met.ambiguous, met.n)):
             self.totals[i] += count
-        self.written += self.scratch.write(came.translate(_TO_STORE))
+        self._write(came.translate(_TO_STORE))
+
+    def _write(self, data: bytes) -> None:
+        """All of it: a file without a buffer may take less at a time."""
+        self.written += len(data)
+        try:
+            while data:
+                data = data[self.scratch.write(data) :]
+        except OSError as cause:
+            raise _no_room(self.path, cause) from cause
 
 
 def _until_header(data: bytes) -> tuple[bytes, bytes]:
