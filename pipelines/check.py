@@ -7,17 +7,19 @@ import json
 import sys
 from typing import Any
 
-from episome import audit, dataset, params
+from episome import audit, contract, dataset, params
 from episome.types import EpisomeError
 from pipelines import expectations, paths
+
+_SAID = {"row", "sequence", "labels", "split", "kind", "origin", "place"}
 
 
 def main(species: str) -> int:
     """Check the rows of one species; 0 when every rule holds."""
     given = params.read()
     tasks = given.tasks_of(species)
-    rows = audit.columns(dataset.read(paths.windows(species) / "rows.parquet"), tasks)
-    outcome = expectations.validate(rows, expectations.suite(species, tasks, given.check))
+    rows = audit.columns(dataset.read(paths.windows(species) / "rows.parquet"), tasks, given.check)
+    outcome = expectations.validate(rows, species, contract.rules(species, tasks, given.check, given.export.max_tokens))
     folder = paths.check(species)
     expectations.write_docs(outcome, folder / "docs")
     report = {
@@ -26,6 +28,7 @@ def main(species: str) -> int:
         "rows": len(rows),
         "failures": outcome.failures,
         "rules": outcome.rules,
+        "shortcuts": {t.name: audit.shortcuts(rows, t, given.check.of(t.name).shortcut.min_rows) for t in tasks},
     }
     (folder / "result.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     for failure in outcome.failures:
@@ -38,7 +41,8 @@ def main(species: str) -> int:
 def describe(species: str, failure: dict[str, Any]) -> str:
     """One failure for a person: species, rule, count and example rows."""
     where = " ".join(filter(None, (failure["task"], failure["split"])))
-    found = f"{failure['count']} rows" if failure["count"] is not None else f"observed {failure['observed']}"
+    count, observed = failure["count"], failure["observed"]
+    found = ", ".join([f"{count} rows"] * (count is not None) + [f"observed {observed}"] * (observed is not None))
     rule = failure["rule"] + (f" ({where})" if where else "")
     head = f"check {species}: rule {rule} failed: {found}; wanted: {failure['wanted']}"
     if failure["error"]:
@@ -48,9 +52,11 @@ def describe(species: str, failure: dict[str, Any]) -> str:
 
 def _example(row: dict[str, Any]) -> str:
     origin = " ".join(filter(None, (row["origin"], row["place"])))
-    return (
-        f"  row {row['row']}: {row['sequence']} labels={json.dumps(row['labels'])} split={row['split']} from {origin}"
-    )
+    shown = {name: value for name, value in row.items() if name not in _SAID}
+    extra = "".join(f" {name}={value}" for name, value in shown.items())
+    kind = f" kind={row['kind']}" if row["kind"] else ""
+    labels = json.dumps(row["labels"])
+    return f"  row {row['row']}: {row['sequence']} labels={labels} split={row['split']}{kind}{extra} from {origin}"
 
 
 if __name__ == "__main__":

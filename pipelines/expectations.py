@@ -7,7 +7,7 @@ usage statistics are off, and what the page would load from content networks is 
 import json
 import os
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,13 @@ from great_expectations.expectations.row_conditions import Column
 from great_expectations.render.renderer import ValidationResultsPageRenderer
 from great_expectations.render.view import DefaultJinjaPageView
 
-from episome import dataset
-from episome.params import Check
-from episome.types import Split, Task
+from episome import audit, dataset
+from episome.contract import MEASURES, SHORTCUT, Kind, Rule
+from episome.types import LABEL
 
 EXAMPLES = 5
+_NAMES = ("rule", "task", "split")  # what tells one rule from another
 PREFIX = 40
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 _SETTINGS = DataContextConfig(
     store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
@@ -74,96 +74,60 @@ class Outcome:
     page: str
 
 
-def suite(species: str, tasks: Sequence[Task], limits: Check) -> gx.ExpectationSuite:
-    """The rules, from params; meta names an expectation's rule, task and split, its description says it in words."""
-    most_n = _about("n_share", f"at most {limits.max_n_share:.1%} of a row is N")
-    expectations: list[gxe.Expectation] = [
-        gxe.ExpectColumnValuesToMatchRegex(
-            column="sequence", regex="^[ACGTN]+$", **_about("alphabet", "every base is A, C, G, T or N")
-        ),
-        gxe.ExpectColumnValuesToBeBetween(column="n_share", max_value=limits.max_n_share, **most_n),
-        gxe.ExpectColumnValuesToBeInSet(
-            column="species", value_set=[species], **_about("species", f"every row is of {species}")
-        ),
-        gxe.ExpectColumnValuesToBeInSet(
-            column="split", value_set=list(SPLITS), **_about("split", "every row is in train, val or test")
-        ),
-    ]
-    for task in tasks:
-        expectations += [*_row_rules(task, limits), *_split_rules(task, limits)]
-    return gx.ExpectationSuite(name=species, expectations=expectations)
+def suite(species: str, rules: Sequence[Rule]) -> gx.ExpectationSuite:
+    """The rules as expectations; meta names an expectation's rule, task and split, its description says it in words."""
+    return gx.ExpectationSuite(name=species, expectations=[_compiled(rule) for rule in rules])
 
 
-def _about(rule: str, words: str, task: str = "", split: str = "") -> dict[str, Any]:
+def _compiled(rule: Rule) -> gxe.Expectation:
+    about = _about(rule) | ({} if (asked := _asked(rule)) is None else {"row_condition": asked})
+    on = {"column": rule.column, **about}
+    between = {"min_value": rule.least, "max_value": rule.most}
+    compiled: dict[Kind, Callable[[], gxe.Expectation]] = {
+        "lacks": lambda: gxe.ExpectColumnValuesToNotMatchRegex(regex=rule.pattern, **on),
+        "matches": lambda: gxe.ExpectColumnValuesToMatchRegex(regex=rule.pattern, **on),
+        "among": lambda: gxe.ExpectColumnValuesToBeInSet(value_set=list(rule.values), **on),
+        "range": lambda: gxe.ExpectColumnValuesToBeBetween(**between, **on),
+        "unique": lambda: gxe.ExpectColumnValuesToBeUnique(**on),
+        "rare": lambda: gxe.ExpectColumnValuesToBeInSet(value_set=[False], mostly=1 - (rule.most or 0), **on),
+        "count": lambda: gxe.ExpectTableRowCountToBeBetween(min_value=rule.least, **about),
+        "mean": lambda: gxe.ExpectColumnMeanToBeBetween(**between, **on),
+    }
+    return compiled[rule.kind]()
+
+
+def _about(rule: Rule) -> dict[str, Any]:
     """Name and wording of a rule, as arguments of an expectation."""
-    where = " ".join(filter(None, (task, split)))
-    description = f"{rule}{f' ({where})' if where else ''}: {words}"
-    return {"meta": {"rule": rule, "task": task, "split": split, "wanted": words}, "description": description}
+    where = " ".join(filter(None, (rule.task, rule.split)))
+    description = f"{rule.name}{f' ({where})' if where else ''}: {rule.wanted}"
+    meta = {"rule": rule.name, "task": rule.task, "split": rule.split, "wanted": rule.wanted}
+    return {"meta": meta, "description": description}
 
 
-def _row_rules(task: Task, limits: Check) -> list[gxe.Expectation]:
-    """Rules about single rows of one task, over the columns of `episome.audit`."""
-    name, sequence = task.name, f"{task.name}_sequence"
-    overlap = limits.max_split_overlap
-
-    def rarely(column: str, rule: str, share: float, words: str) -> gxe.Expectation:
-        about = _about(rule, f"at most {share:.1%} of the {words}", name)
-        return gxe.ExpectColumnValuesToBeInSet(column=f"{name}_{column}", value_set=[False], mostly=1 - share, **about)
-
-    rules: list[gxe.Expectation] = [
-        gxe.ExpectColumnValuesToBeInSet(
-            column=dataset.label_column(name),
-            value_set=[dataset.MISSING, 0, 1],
-            **_about("label", "every label is 0, 1 or missing (-1)", name),
-        ),
-        gxe.ExpectColumnValuesToBeUnique(
-            column=f"{name}_place",
-            **_about("duplicates", "no locus, or sequence where there is none, twice in a split of a release", name),
-        ),
-        rarely("contradicts", "contradictions", limits.max_contradictions, "sequences carry both labels"),
-        rarely("test_in_train", "split_overlap", overlap, "test rows are in train too, on either strand"),
-        rarely("group_in_train", "group_overlap", overlap, "test rows have a homology group that is in train too"),
-    ]
-    if task.window is not None:
-        about = _about("length", f"every sequence has {task.window} bases", name)
-        rules.append(gxe.ExpectColumnValueLengthsToEqual(column=sequence, value=task.window, **about))
-    if task.window is not None and task.motif is not None:
-        centre = task.window // 2
-        about = _about("motif", f"every sequence has {task.motif} at base {centre}, counted from 0", name)
-        regex = f"^.{{{centre}}}{task.motif}"
-        rules.append(gxe.ExpectColumnValuesToMatchRegex(column=sequence, regex=regex, **about))
-    return rules
+def _asked(rule: Rule) -> Any:
+    """Which rows a rule is about; None where the column itself is empty for all others."""
+    if rule.split:
+        return (Column(LABEL + rule.task) >= 0) & (Column("split") == rule.split)
+    return Column(LABEL + rule.task) >= 0 if rule.task and rule.column in MEASURES else None
 
 
-def _split_rules(task: Task, limits: Check) -> list[gxe.Expectation]:
-    """Fewest rows and class balance of one task in each split."""
-    low, high = limits.class_share
-    label = dataset.label_column(task.name)
-    rules: list[gxe.Expectation] = []
-    for split in SPLITS:
-        where = (Column(label) >= 0) & (Column("split") == split)
-        fewest: int = getattr(limits.min_rows, split)
-        enough = _about("min_rows", f"at least {fewest} rows", task.name, split)
-        balanced = _about("class_share", f"{low:.0%} to {high:.0%} of the rows are positive", task.name, split)
-        rules += [
-            gxe.ExpectTableRowCountToBeBetween(min_value=fewest, row_condition=where, **enough),
-            gxe.ExpectColumnMeanToBeBetween(
-                column=label, min_value=low, max_value=high, row_condition=where, **balanced
-            ),
-        ]
-    return rules
-
-
-def validate(audited: pd.DataFrame, rules: gx.ExpectationSuite) -> Outcome:
-    """Run the suite over rows that carry the columns of `episome.audit`; indices are row numbers."""
+def validate(audited: pd.DataFrame, species: str, rules: Sequence[Rule]) -> Outcome:
+    """Run the rules over rows that carry the columns of `episome.audit`; indices are row numbers."""
     context = gx.get_context(mode="ephemeral", project_config=_SETTINGS)
     asset = context.data_sources.add_pandas("windows").add_dataframe_asset("rows")
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": audited})
     asked = {"result_format": "SUMMARY", "partial_unexpected_count": EXAMPLES}
-    result = batch.validate(rules, result_format=asked)
+    result = batch.validate(suite(species, rules), result_format=asked)
     plain = json.loads(json.dumps(result.to_json_dict()["results"]))
-    lines = [_line(one) for one in plain]
-    failures = [{**_line(one), "examples": _examples(audited, one)} for one in plain if not one["success"]]
+    # Results come in an order of GX's own.
+    by_rule = {tuple(one["expectation_config"]["meta"][name] for name in _NAMES): one for one in plain}
+    found = [(rule, by_rule[rule.name, rule.task, rule.split]) for rule in rules]
+    lines = [_line(audited, rule, one) for rule, one in found]
+    failures = [
+        {**line, "examples": _examples(audited, rule, one["result"])}
+        for line, (rule, one) in zip(lines, found, strict=True)
+        if not one["success"]
+    ]
     return Outcome(passed=not failures, rules=lines, failures=failures, page=_page(result, plain))
 
 
@@ -173,31 +137,37 @@ def write_docs(outcome: Outcome, folder: Path) -> None:
     (folder / "index.html").write_text(outcome.page, encoding="utf-8")
 
 
-def _line(one: dict[str, Any]) -> dict[str, Any]:
-    """One rule's verdict; `count` is the number of offending rows, or of the rows that a whole-split rule saw."""
+def _line(audited: pd.DataFrame, rule: Rule, one: dict[str, Any]) -> dict[str, Any]:
+    """One rule's verdict.
+
+    `count` is the number of offending rows; `observed` what a rule about a whole split saw, or the largest value
+    where a largest one is allowed, None where nothing could be judged.
+    """
     result = one["result"]
+    largest = audited[rule.column].max() if rule.kind == "range" and rule.least is None else None
     return {
         **one["expectation_config"]["meta"],
         "passed": one["success"],
         "count": result.get("unexpected_count"),
-        "observed": result.get("observed_value"),
+        "observed": result.get("observed_value") if largest is None or pd.isna(largest) else float(largest),
         "error": one["exception_info"].get("exception_message"),
     }
 
 
-def _examples(audited: pd.DataFrame, one: dict[str, Any]) -> list[dict[str, Any]]:
-    """The first offending rows; for a rule about a whole split its first rows, the larger class first."""
-    meta = one["expectation_config"]["meta"]
-    if meta["split"]:
-        labels = audited[dataset.label_column(meta["task"])]
-        labels = labels[(labels >= 0) & (audited["split"] == meta["split"])]
+def _examples(audited: pd.DataFrame, rule: Rule, result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The first offending rows; of a whole split the first of the larger class; of a shortcut the most extreme ones."""
+    if rule.split:
+        labels = audited[dataset.label_column(rule.task)]
+        labels = labels[(labels >= 0) & (audited["split"] == rule.split)]
         rows = list(labels.index[labels.isin(labels.mode()[:1])][:EXAMPLES])
+    elif rule.name.startswith(SHORTCUT):
+        rows = audit.most_telling(audited, rule, EXAMPLES)
     else:
-        rows = one["result"].get("partial_unexpected_index_list", [])[:EXAMPLES]
-    return [_example(audited, int(row)) for row in rows]
+        rows = result.get("partial_unexpected_index_list", [])[:EXAMPLES]
+    return [_example(audited, rule, int(row)) for row in rows]
 
 
-def _example(audited: pd.DataFrame, row: int) -> dict[str, Any]:
+def _example(audited: pd.DataFrame, rule: Rule, row: int) -> dict[str, Any]:
     given: dict[Hashable, Any] = audited.loc[[row]].to_dict("records")[0]
     labels = {task: int(given[dataset.label_column(task)]) for task in dataset.tasks(audited)}
     return {
@@ -205,8 +175,10 @@ def _example(audited: pd.DataFrame, row: int) -> dict[str, Any]:
         "sequence": given["sequence"][:PREFIX],
         "labels": {task: label for task, label in labels.items() if label != -1},
         "split": given["split"],
+        "kind": given["negative_kind"],
         "origin": given["origin"],
         "place": f"{given['contig']}:{given['start']}-{given['end']}" if given["contig"] else "",
+        **({rule.shown: round(float(given[rule.shown]), 4)} if rule.shown else {}),
     }
 
 

@@ -19,7 +19,7 @@ from pipelines import paths
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("episome", "pipelines")
 # Values, not behaviour: params.yaml's values are under `params` of each stage, and a path or a type computes nothing.
-NEUTRAL = {"episome", "episome.params", "episome.types", "pipelines", "pipelines.paths"}
+NEUTRAL = {"episome", "episome.limits", "episome.params", "episome.sources", "episome.types", "pipelines", "pipelines.paths"}
 TRAINING = (
     "torch",
     "transformers",

@@ -51,10 +51,14 @@ def test_what_is_written_is_read_and_equal_rows_are_equal_bytes(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("split", "dev", "column 'split', row 1: 'dev'; wanted one of 'test', 'train', 'val'"),
+        ("split", "dev", "column 'split', row 1: 'dev'; wanted: one of 'train', 'val', 'test'"),
         ("strand", ".", "column 'strand', row 1"),
         ("label_donor", 2, "column 'label_donor', row 1"),
-        ("group", None, "column 'group' has empty values"),
+        ("group", None, "column 'group' has empty values, first in row 1"),
+        ("sequence", "", "column 'sequence', row 1: ''; wanted: one base at least"),
+        ("start", -1, "column 'start', row 1: -1; wanted: 0 or more"),
+        ("end", 9, "column 'end', row 1: 9; wanted: start [+] length of the sequence"),
+        ("lower_case", 1.5, "column 'lower_case', row 1: 1.5; wanted: a share, 0 to 1"),
         ("start", "here", "rows cannot be written"),
     ],
 )
@@ -65,6 +69,13 @@ def test_a_wrong_value_is_named_on_writing(tmp_path: Path, column: str, value: o
     with pytest.raises(DatasetError, match=message):
         dataset.write(tmp_path / "rows.parquet", wrong)
     assert not (tmp_path / "rows.parquet").exists()
+
+
+def test_a_wrong_row_is_counted_whatever_the_index_is(tmp_path: Path) -> None:
+    wrong = rows().set_index(pd.Index([3] * 6))
+    wrong["split"] = ["train", "val", "holdout", "train", "val", "test"]
+    with pytest.raises(DatasetError, match="column 'split', row 2: 'holdout'"):
+        dataset.write(tmp_path / "rows.parquet", wrong)
 
 
 def test_missing_unknown_and_mistyped_columns_are_named(tmp_path: Path) -> None:

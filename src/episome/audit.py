@@ -1,49 +1,140 @@
 """What can be wrong with a table of rows, as extra columns: one value per row, empty where a question does not apply.
 
-The data gate turns these columns into rules; this module only measures.
+`episome.contract` turns these columns into rules; this module only measures.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+import numpy as np
 import pandas as pd
 
+from episome import metrics
+from episome.contract import MEASURES, SHORTCUTS, Rule, column
 from episome.dataset import label_column
-from episome.sequence import canonical, n_share
+from episome.limits import Check
+from episome.sequence import canonical
+from episome.split import SPLITS
 from episome.types import Task
 
+STRANDED = "opposite_strand"  # the kind of negatives that says the other strand is no positive
+ALL = "all negatives"
 
-def columns(rows: pd.DataFrame, tasks: Sequence[Task]) -> pd.DataFrame:
-    """The rows with ``n_share`` and, per task, the columns of `_task_columns`; the index is the row number."""
+
+def columns(rows: pd.DataFrame, tasks: Sequence[Task], check: Check, related: Collection[str] = ()) -> pd.DataFrame:
+    """The rows with the measures of `contract.MEASURES` and, per task, more columns; the index is the row number.
+
+    The columns of a task are named by `contract.column` and empty for rows without its label:
+    ``place``: locus, or sequence of either strand where there is no locus, within a split and a release;
+    ``contradictions``: whether a sequence carries both labels, at its first row; where the task is asked of both
+    strands, either strand of it, unless a negative is one for its strand;
+    ``test_in_train``, ``val_in_train``, ``test_in_val``: whether a row's sequence is on the other side, either strand;
+    ``group_overlap``: whether a test row's homology group is in train;
+    ``species_overlap``: whether a test row's group is among `related`;
+    ``by_case`` and so on for every one of `contract.SHORTCUTS`: how well it tells the classes apart, see `shortcuts`.
+
+    Args:
+        rows: rows of one species.
+        tasks: its tasks.
+        check: says which classes are large enough to be judged.
+        related: groups with a relative among the train rows of another species.
+    """
     numbered = rows.reset_index(drop=True)
+    measured = {name: numbered["sequence"].map(measure) for name, measure in MEASURES.items()}
+    numbered = numbered.assign(**measured)
     same = numbered["sequence"].map(canonical)
-    parts = [numbered, numbered["sequence"].map(n_share).rename("n_share")]
-    parts.extend(_task_columns(numbered, same, task.name) for task in tasks)
+    parts = [numbered]
+    for task in tasks:
+        parts.append(_task_columns(numbered, same, task, related))
+        parts.append(_shortcut_columns(numbered, task, check.of(task.name).shortcut.min_rows))
     return pd.concat(parts, axis=1)
 
 
-def _task_columns(rows: pd.DataFrame, same: pd.Series, task: str) -> pd.DataFrame:
-    """Five columns of one task, None for rows without its label.
+def shortcuts(audited: pd.DataFrame, task: Task, fewest: int) -> dict[str, dict[str, float]]:
+    """How well each property that is no biology tells the classes of one task apart: property → negatives → AUROC.
 
-    ``<task>_sequence``: the sequence; ``<task>_place``: locus, or sequence of either strand where there is no locus,
-    within a split and a release; ``<task>_contradicts``: whether a sequence carries both labels, at its first row;
-    ``<task>_test_in_train``: whether a test row's sequence, on either strand, is in train;
-    ``<task>_group_in_train``: whether a test row's homology group is in train.
+    The AUROC is that of the better direction, 0.5 to 1, over the rows of all splits: of `ALL` and,
+    where there are several, of each kind of them. A class with fewer than `fewest` rows is left out.
     """
-    labels = rows[label_column(task)]
+    labels = audited[label_column(task.name)]
+    positive, negative = labels == 1, labels == 0
+    kinds = audited["negative_kind"].where(negative)
+    against = {ALL: negative}
+    if kinds.nunique() > 1:
+        against |= {str(kind): kinds == kind for kind in sorted(kinds.dropna().unique())}
+    large = {name: rows for name, rows in against.items() if min(rows.sum(), positive.sum()) >= fewest}
+    return {
+        key: {
+            name: _separation(audited.loc[positive, values], audited.loc[rows, values]) for name, rows in large.items()
+        }
+        for key, (values, _) in SHORTCUTS.items()
+    }
+
+
+def most_telling(audited: pd.DataFrame, rule: Rule, count: int) -> list[int]:
+    """Rows that show what a shortcut rule found: negatives of the worst kind and positives, the furthest apart."""
+    labels, worst = audited[label_column(rule.task)], audited[rule.column].max()
+    negative = audited.loc[(labels == 0) & (audited[rule.column] == worst), rule.shown].sort_values(kind="stable")
+    positive = audited.loc[labels == 1, rule.shown].sort_values(kind="stable")
+    if negative.mean() > positive.mean():
+        negative, positive = negative[::-1], positive[::-1]
+    ends = [*negative.index[: (count + 1) // 2], *positive.index[::-1][: count // 2]]
+    return [int(row) for row in ends]
+
+
+def _separation(positives: pd.Series, negatives: pd.Series) -> float:
+    labels = np.repeat([1, 0], [len(positives), len(negatives)])
+    area = metrics.auroc(labels, np.concatenate([positives, negatives]))
+    return round(max(area, 1 - area), 4)
+
+
+def _shortcut_columns(rows: pd.DataFrame, task: Task, fewest: int) -> pd.DataFrame:
+    """``by_<property>``: at a positive the AUROC of all negatives, at a negative the larger of that and its kind's.
+
+    By GC only that of all negatives: every kind of place has a GC of its own.
+    """
+    found = {}
+    labels = rows[label_column(task.name)]
+    for key, areas in shortcuts(rows, task, fewest).items():
+        whole = areas.get(ALL, np.nan)
+        single = areas if key != "gc" else {}
+        values = rows["negative_kind"].map(single).fillna(whole).clip(lower=whole)
+        found[column(task.name, f"by_{key}")] = values.where(labels == 0, whole).where(labels >= 0)
+    return pd.DataFrame(found)
+
+
+def _task_columns(rows: pd.DataFrame, same: pd.Series, task: Task, related: Collection[str]) -> pd.DataFrame:
+    labels = rows[label_column(task.name)]
     has = labels >= 0
-    test, train = has & (rows["split"] == "test"), has & (rows["split"] == "train")
-    sequences = rows["sequence"].where(has)
-    both = labels.where(has).groupby(sequences).transform("nunique") > 1
+    train, val, test = (has & (rows["split"] == side) for side in SPLITS)
     measured = {
-        "sequence": (sequences, has),
         "place": (_place(rows, same), has),
-        "contradicts": (both, has & ~sequences.duplicated()),
+        "contradictions": _contradictions(rows, same, labels, task),
         "test_in_train": (same.isin(same[train]), test),
-        "group_in_train": (rows["group"].isin(rows["group"][train]), test),
+        "val_in_train": (same.isin(same[train]), val),
+        "test_in_val": (same.isin(same[val]), test),
+        "group_overlap": (rows["group"].isin(rows["group"][train]), test),
+        "species_overlap": (rows["group"].isin(related), test),
     }
     return pd.DataFrame(
-        {f"{task}_{name}": values.astype(object).where(asked, None) for name, (values, asked) in measured.items()}
+        {
+            column(task.name, name): values.astype(object).where(asked, None)
+            for name, (values, asked) in measured.items()
+        }
     )
+
+
+def _contradictions(rows: pd.DataFrame, same: pd.Series, labels: pd.Series, task: Task) -> tuple[pd.Series, pd.Series]:
+    """Whether both labels are there, and at which rows that is told: the first of each sequence."""
+    has = labels >= 0
+    exact = _both(labels, rows["sequence"].where(has))
+    if task.strands == "forward":
+        return exact, has & ~rows["sequence"].where(has).duplicated()
+    either = exact | _both(labels, same.where(has & (rows["negative_kind"] != STRANDED)))
+    return either.groupby(same).transform("any"), has & ~same.where(has).duplicated()
+
+
+def _both(labels: pd.Series, what: pd.Series) -> pd.Series:
+    return labels.groupby(what).transform("nunique") > 1
 
 
 def _place(rows: pd.DataFrame, same: pd.Series) -> pd.Series:

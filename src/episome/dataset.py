@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from episome.types import EpisomeError
+from episome.types import LABEL, EpisomeError, Split
 
-LABEL = "label_"
 MISSING = -1
 
 # Columns after the labels, in file order. Coordinates are 0-based half-open on the plus strand of the contig;
@@ -132,15 +131,29 @@ def _check_names(came: Sequence[str], wanted: pa.Schema, where: str) -> None:
 
 
 def _check_values(rows: pd.DataFrame, where: str) -> None:
-    allowed: dict[str, set[Any]] = {"split": {"train", "val", "test"}, "strand": {"+", "-"}}
-    allowed |= {label_column(task): {MISSING, 0, 1} for task in tasks(rows)}
+    empty = rows.isna()
+    if empty.to_numpy().any():
+        name = str(rows.columns[empty.any()][0])
+        raise DatasetError(
+            f"{where}: column {name!r} has empty values, first in row {_first(empty[name])}; none are wanted"
+        )
+    allowed: dict[str, tuple[Any, ...]] = {"split": get_args(Split), "strand": ("+", "-")}
+    allowed |= {label_column(task): (MISSING, 0, 1) for task in tasks(rows)}
     for name, values in allowed.items():
-        wrong = rows.index[~rows[name].isin(values)]
-        if len(wrong):
-            raise DatasetError(
-                f"{where}: column {name!r}, row {wrong[0]}: {rows[name].loc[wrong[0]]!r}; "
-                f"wanted one of {', '.join(map(repr, sorted(values)))}"
-            )
-    if rows.isna().to_numpy().any():
-        name = str(rows.columns[rows.isna().any()][0])
-        raise DatasetError(f"{where}: column {name!r} has empty values; none are wanted")
+        _refuse(rows, name, ~rows[name].isin(values), f"one of {', '.join(map(repr, values))}", where)
+    length = rows["end"] - rows["start"]
+    _refuse(rows, "sequence", rows["sequence"] == "", "one base at least", where)
+    _refuse(rows, "start", rows["start"] < 0, "0 or more", where)
+    _refuse(rows, "end", length != rows["sequence"].str.len(), "start + length of the sequence", where)
+    _refuse(rows, "lower_case", ~rows["lower_case"].between(0, 1), "a share, 0 to 1", where)
+
+
+def _refuse(rows: pd.DataFrame, name: str, wrong: pd.Series, wanted: str, where: str) -> None:
+    if wrong.any():
+        row = _first(wrong)
+        raise DatasetError(f"{where}: column {name!r}, row {row}: {rows[name].iloc[row]!r}; wanted: {wanted}")
+
+
+def _first(wrong: pd.Series) -> int:
+    """Number of the first row, whatever the index is."""
+    return int(wrong.to_numpy().argmax())

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from episome.limits import Check
+from episome.policy import Plan, Transfer
 from episome.sources import Count, Fetch, Frozen, Homology, Name, Positive, Share, Source, Windows
 from episome.types import EpisomeError, Task
 
@@ -55,24 +57,6 @@ class Species(Frozen):
     release: str
     source: Source
     train: dict[str, Any] = Field(default_factory=dict)
-
-
-class MinRows(Frozen):
-    """Fewest rows a task may have in each split."""
-
-    train: Count
-    val: Count
-    test: Count
-
-
-class Check(Frozen):
-    """Limits of the data gate."""
-
-    max_n_share: Share
-    max_contradictions: Share
-    max_split_overlap: Share
-    class_share: tuple[Share, Share]
-    min_rows: MinRows
 
 
 class Published(Frozen):
@@ -249,6 +233,8 @@ class Params(Frozen):
             _overridden(key, self.train, species)
         self._donors_end_at_the_base()
         return self
+        if unknown := [name for name in self.check.tasks if name not in self.tasks]:
+            raise ValueError(f"check.tasks: {', '.join(unknown)} is not under tasks; known: {', '.join(self.tasks)}")
 
     def _donors_end_at_the_base(self) -> None:
         """Refuse species that would have to be trained before themselves."""

@@ -10,6 +10,8 @@ Scope = Literal["sequence", "window", "site"]
 Strands = Literal["both", "forward"]
 Split = Literal["train", "val", "test"]
 
+LABEL = "label_"  # a row's column of labels is this and the task's name
+
 
 class EpisomeError(Exception):
     """What a person did or gave is wrong; the message names what came, what was wanted and where to mend it."""

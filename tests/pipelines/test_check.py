@@ -10,26 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from episome import audit, dataset, params
-from episome.params import Check
+from episome import audit, contract, dataset, params
+from episome.limits import Check
 from episome.sequence import reverse_complement
 from episome.types import Task
 from pipelines import check, expectations, paths
-from tests import table_rows
+from tests import check_limits, table_rows
 
 WINDOW = 20
 PROMOTER = Task(name="promoter", scope="window", window=WINDOW)
 DONOR = Task(name="donor", scope="site", window=WINDOW, motif="GT")
 TASKS = (PROMOTER, DONOR)
-LIMITS = Check.model_validate(
-    {
-        "max_n_share": 0.1,
-        "max_contradictions": 0.0,
-        "max_split_overlap": 0.0,
-        "class_share": (0.2, 0.8),
-        "min_rows": {"train": 20, "val": 5, "test": 5},
-    }
-)
+LIMITS = check_limits.limits()
+MAX_TOKENS = 100
 
 
 def random_rows(task: Task, names: tuple[str, ...] = ("promoter", "donor")) -> pd.DataFrame:
@@ -61,7 +54,8 @@ def rows() -> pd.DataFrame:
 
 
 def outcome_of(rows: pd.DataFrame, limits: Check = LIMITS) -> expectations.Outcome:
-    return expectations.validate(audit.columns(rows, TASKS), expectations.suite("human", TASKS, limits))
+    asked = contract.rules("human", TASKS, limits, MAX_TOKENS)
+    return expectations.validate(audit.columns(rows, TASKS, limits), "human", asked)
 
 
 def sequence_of(rows: pd.DataFrame, row: int) -> str:
@@ -78,14 +72,22 @@ def test_good_rows_pass_every_rule(rows: pd.DataFrame) -> None:
     assert outcome.failures == []
     assert {line["rule"] for line in outcome.rules} == {
         "alphabet",
+        "model_length",
         "n_share",
         "species",
         "split",
         "label",
         "duplicates",
         "contradictions",
-        "split_overlap",
+        "test_in_train",
+        "val_in_train",
+        "test_in_val",
         "group_overlap",
+        "species_overlap",
+        "shortcut_case",
+        "shortcut_n",
+        "shortcut_length",
+        "shortcut_gc",
         "length",
         "motif",
         "min_rows",
@@ -105,6 +107,7 @@ def test_a_letter_that_is_no_base_is_named_with_its_row(rows: pd.DataFrame) -> N
             "sequence": sequence_of(rows, 7),
             "labels": {"promoter": 1},
             "split": "train",
+            "kind": "",
             "origin": "genome:test",
             "place": "1:700-720",
         }
@@ -113,8 +116,9 @@ def test_a_letter_that_is_no_base_is_named_with_its_row(rows: pd.DataFrame) -> N
 
 def test_too_many_n_are_refused(rows: pd.DataFrame) -> None:
     rows.loc[3, "sequence"] = "NNN" + sequence_of(rows, 3)[3:]
-    failure = failures_of(rows)["n_share", "", ""]
-    assert [example["row"] for example in failure["examples"]] == [3]
+    failure = failures_of(rows)["n_share", "promoter", ""]
+    assert failure["observed"] == pytest.approx(0.15)
+    assert [(example["row"], example["n_share"]) for example in failure["examples"]] == [(3, 0.15)]
 
 
 def test_another_species_and_a_fourth_split_are_refused(rows: pd.DataFrame) -> None:
@@ -140,8 +144,8 @@ def test_a_test_row_on_either_strand_of_a_train_row_is_refused(
 ) -> None:
     rows.loc[55, "sequence"] = strand(sequence_of(rows, 1))
     failures = failures_of(rows)
-    assert list(failures) == [("split_overlap", "promoter", "")]
-    assert failures["split_overlap", "promoter", ""]["examples"][0]["row"] == 55
+    assert list(failures) == [("test_in_train", "promoter", "")]
+    assert failures["test_in_train", "promoter", ""]["examples"][0]["row"] == 55
 
 
 def test_the_same_sequence_in_another_task_is_no_overlap(rows: pd.DataFrame) -> None:
@@ -204,7 +208,7 @@ def test_data_docs_are_the_same_bytes_and_load_nothing(rows: pd.DataFrame, caplo
     assert page == outcome_of(rows).page
     assert sequence_of(rows, 7) in page
     assert "Data check of human: failed" in page
-    assert "contradictions (donor): at most 0.0% of the sequences carry both labels" in page
+    assert "contradictions (donor): at most 0.0% of the sequences, either strand, carry both labels" in page
     assert "//" not in page.replace("http://www.w3.org/2000/svg", "")
     assert "<script" not in page
     assert set(re.findall(r"""(?:src|href)=["'](.)""", page)) == {"#"}
