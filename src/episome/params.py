@@ -7,7 +7,6 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from episome.limits import Check
-from episome.policy import Plan, Transfer
 from episome.sources import Count, Fetch, Frozen, Homology, Name, Positive, Share, Source, Windows
 from episome.types import EpisomeError, Task
 
