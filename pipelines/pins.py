@@ -159,5 +159,5 @@ def _dvc(*words: str, glance: Callable[[], Any]) -> tuple[int, str]:
             except BaseException:
                 process.terminate()
                 raise
-    errors = said[said.find("ERROR:") :].removeprefix("ERROR:").partition("\n\n")[0]
-    return process.returncode, " ".join(errors.split())
+    before, _, error = said.partition("ERROR:")
+    return process.returncode, " ".join((error or before).partition("Having any troubles?")[0].split())
