@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from episome import model, params, pretrain, tokenizer
+from episome import corpus, model, params, pretrain, tokenizer
 from episome.params import Params
 from episome.types import EpisomeError
 from pipelines import paths
@@ -29,9 +29,10 @@ def main() -> None:
 
 
 def _pretrain(chosen: Params) -> None:
-    sequences = paths.corpus().read_text(encoding="ascii").split()
+    parts = [paths.corpus(species).read_text(encoding="ascii").split() for species in chosen.base.species]
+    sequences = corpus.merge(parts, chosen.seed, chosen.base.pretrain.max_sequences)
     if not sequences:
-        raise EpisomeError(f"{paths.corpus()} is empty; name species in base.species and raise windows.corpus_share")
+        raise EpisomeError("data/corpus holds no sequence; name species in base.species and raise windows.corpus_share")
     bpe = tokenizer.train(sequences, chosen.base.mini.vocab_size)
     shape = chosen.base.mini.model_dump() | {"vocab_size": bpe.vocab_size, "hidden_dropout_prob": 0.0}
     base = model.fresh(model.Config(**shape), chosen.seed)

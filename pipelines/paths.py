@@ -8,6 +8,26 @@ def world(name: str) -> Path:
     return Path("data/world") / name
 
 
+def genes(species: str) -> Path:
+    """``members.tsv.gz`` and ``report.json``: what of one species is compared with the others."""
+    return Path("data/genes") / species
+
+
+def homology() -> Path:
+    """``report.json``, and what `families` and `relatives` name."""
+    return Path("data/homology")
+
+
+def families(species: str) -> Path:
+    """Homology families of one species' genes or labelled sequences."""
+    return homology() / f"{species}.tsv"
+
+
+def relatives(species: str) -> Path:
+    """Families that one species holds out and another trains on."""
+    return homology() / f"{species}.leaks.json"
+
+
 def windows(species: str) -> Path:
     """``rows.parquet``, ``report.json`` and ``corpus.txt`` of one species."""
     return Path("data/windows") / species
@@ -18,9 +38,9 @@ def check(species: str) -> Path:
     return Path("reports/check") / species
 
 
-def corpus() -> Path:
-    """Unlabelled training sequences for the mini base, one a line."""
-    return Path("data/corpus.txt")
+def corpus(species: str) -> Path:
+    """Unlabelled training sequences of one species for the mini base, one a line."""
+    return Path("data/corpus") / f"{species}.txt"
 
 
 def base() -> Path:
@@ -31,6 +51,11 @@ def base() -> Path:
 def adapter(species: str) -> Path:
     """The trained adapter of one species (`base` names the zero adapter)."""
     return Path("adapters") / species
+
+
+def checkpoint(species: str) -> Path:
+    """How far a training of one species is; there only while it runs, or after it was killed."""
+    return Path("checkpoints") / f"{species}.safetensors"
 
 
 def prior(name: str) -> Path:

@@ -2,16 +2,15 @@
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from episome import corpus, dataset, genome, intervals, labelled, multilabel, params, release
+from episome import corpus, dataset, genome, kin, params, release, sets
 from episome.params import Params
-from episome.sources import GenomeSource, IntervalSource, LabelledSource, MultilabelSource
-from episome.types import EpisomeError, Task
+from episome.sources import GenomeSource
+from episome.types import EpisomeError
 from pipelines import paths
 
 
@@ -39,22 +38,16 @@ def main(species: str) -> None:
 def _source(settings: Params, species: str) -> tuple[pd.DataFrame, dict[str, Any], list[str]]:
     entry = settings.of(species)
     tasks, windows, source = settings.tasks_of(species), settings.windows, entry.source
+    families = kin.read_families(paths.families(species))
     if isinstance(source, GenomeSource):
         origin = f"simulated:{source.folder.parent.name}" if entry.simulated else f"genome:{source.folder.name}"
-        return genome.load(source.folder, tasks, species=species, origin=origin, windows=windows, seed=settings.seed)
-    rows, report = _labelled(source, tasks, species, settings)
+        return genome.load(
+            source, tasks, species=species, origin=origin, windows=windows, families=families, seed=settings.seed
+        )
+    rows, report = sets.load(source, tasks, species=species, windows=windows, seed=settings.seed)
+    # A sequence without known relatives keeps the group that it is alone in.
+    rows["group"] = rows["group"].map(lambda group: families.get(group, group))
     return rows, report, corpus.from_rows(rows, windows.corpus_share, settings.seed)
-
-
-def _labelled(
-    source: LabelledSource | IntervalSource | MultilabelSource, tasks: Sequence[Task], species: str, settings: Params
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Rows of labels that a lab brings, whichever layout they have."""
-    if isinstance(source, LabelledSource):
-        return labelled.load(source, tasks, species=species, windows=settings.windows)
-    if isinstance(source, MultilabelSource):
-        return multilabel.load(source, tasks, species=species, windows=settings.windows)
-    return intervals.load(source, tasks, species=species, windows=settings.windows, seed=settings.seed)
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, Any]:

@@ -194,12 +194,14 @@ class Homology(Frozen):
 
     Attributes:
         method: ``auto`` takes mmseqs2 where it is installed, else the k-mer bands of numpy; the report says which.
-        identity: least share of equal positions.
+        identity: least share of equal positions of two nucleotide sequences.
+        protein_identity: the same of two proteins, which stay alike longer.
         coverage: least share of the longer sequence that the alignment covers.
     """
 
     method: Literal["auto", "mmseqs", "numpy"]
     identity: Share
+    protein_identity: Share
     coverage: Share
 
 

@@ -57,6 +57,20 @@ def by_contig(sizes: Mapping[str, int], shares: SplitShares, seed: int) -> dict[
     return sides
 
 
+def contigs_reach(sizes: Mapping[str, int], shares: SplitShares, seed: int) -> bool:
+    """Whether `by_contig` gives every side that asks for a share at least half of it.
+
+    A genome of one chromosome and some scaffolds has contigs enough, but none for a split of its own.
+    """
+    asked = {side: getattr(shares, side) for side in SPLITS if getattr(shares, side) > 0}
+    if len(sizes) < len(asked):
+        return False
+    sides = by_contig(sizes, shares, seed)
+    total = sum(sizes.values())
+    got = {side: sum(sizes[name] for name in sizes if sides[name] == side) / total for side in asked}
+    return all(got[side] >= share / 2 for side, share in asked.items())
+
+
 def canonical_group(sequence: str) -> str:
     """Homology group of a sequence without genome or family: a hash that both strands share."""
     return hashlib.sha256(canonical(sequence).encode("ascii")).hexdigest()[:16]

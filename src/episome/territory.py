@@ -1,19 +1,32 @@
 """Which split every base of a genome belongs to, so that no window can straddle or leak between two splits.
 
 Overlapping genes form one locus. The space between two loci is cut in the middle; each half goes with its
-locus. A locus whose genes would land on different sides belongs to nobody and is lost.
+locus. What decides the side of a locus:
+
+``family``: the homology family of its genes, by the family's name alone, the same in every species;
+``contig``: the contig it is on, whole contigs to the asked shares;
+``locus``: the name of its first gene.
+
+Whatever the rule, a family has one side, that of its name, since one species cannot know on which contigs another
+has it. So under ``contig`` and ``locus`` a locus is lost whose family belongs to another side (with shares of 0.7,
+0.15 and 0.15 that is 47 % of the loci with relatives), and under any rule one whose genes have families of two
+sides. What is lost belongs to nobody and is counted; ``family`` loses least.
 """
 
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, Literal
 
 from episome import split
 from episome.annotation import Interval, Transcript
 from episome.sources import SplitShares
 from episome.types import Split
+
+Rule = Literal["family", "contig", "locus"]
+Loss = Literal["", "overlap", "homology"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,15 +35,20 @@ class Territory:
 
     Attributes:
         core: from the first to the last base of its genes.
-        split: side of all its genes; None where they disagree.
-        group: homology family, or the first gene's name.
+        split: side of all its genes; None where it is lost.
+        lost: why: genes of two families that belong to two sides ``overlap``, or its family belongs to another
+            side than its place (``homology``); "" where it is not.
+        group: homology family of its first gene that has one, else the first gene's name.
+        genes: how many.
     """
 
     start: int
     end: int
     core: Interval
     split: Split | None
+    lost: Loss
     group: str
+    genes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +56,13 @@ class Map:
     """All territories of a genome.
 
     Attributes:
-        rule: what decided the sides: ``family``, ``contig`` or ``locus``.
+        rule: what decided the sides.
+        sides: contig → side, under the rule ``contig``; else empty.
         contigs: ascending territories of each contig; no gaps.
     """
 
-    rule: str
+    rule: Rule
+    sides: Mapping[str, Split]
     contigs: Mapping[str, tuple[Territory, ...]]
 
     def around(self, contig: str, interval: Interval) -> tuple[Territory, ...]:
@@ -61,45 +81,102 @@ class Map:
         """The group of the locus whose territory holds a base."""
         return self.around(contig, (base, base + 1))[0].group
 
+    def report(self) -> dict[str, Any]:
+        """Rule, contigs of each side, genes and bases per side, and genes lost by what."""
+        genes: Counter[str] = Counter()
+        bases: Counter[str] = Counter()
+        lost: Counter[str] = Counter({"overlap": 0, "homology": 0})
+        for territory in (each for territories in self.contigs.values() for each in territories):
+            genes[territory.split or "nobody"] += territory.genes
+            bases[territory.split or "nobody"] += territory.end - territory.start
+            if territory.lost:
+                lost[territory.lost] += territory.genes
+        return {
+            "rule": self.rule,
+            "contigs": {side: [c for c, own in self.sides.items() if own == side] for side in split.SPLITS},
+            "genes": dict(sorted(genes.items())),
+            "bases": dict(sorted(bases.items())),
+            "genes_lost": dict(sorted(lost.items())),
+        }
 
-def divide(transcripts: Sequence[Transcript], lengths: Mapping[str, int], shares: SplitShares, seed: int) -> Map:
+
+def divide(
+    transcripts: Sequence[Transcript],
+    lengths: Mapping[str, int],
+    shares: SplitShares,
+    seed: int,
+    families: Mapping[str, str],
+    split_by: Literal["auto", "family", "contig", "locus"],
+) -> Map:
     """Give every base of the annotated contigs to a split.
-
-    Where the annotation states families, a family's side depends on its name alone, so that it is the same
-    in every species. Else whole contigs are split, where there are enough of them; else loci by name.
 
     Args:
         transcripts: all transcripts of the genome.
         lengths: bases of each contig.
         shares: asked shares of the splits.
         seed: decides the sides.
+        families: gene → homology family; a gene without is its own. What the annotation states counts as well.
+        split_by: the rule; ``auto`` is ``family`` where the annotation states families, else ``contig`` where whole
+            contigs come near the asked shares, else ``family``, or ``locus`` where no family is known.
+
+    Raises:
+        EpisomeError: ``contig`` is asked for and there are fewer contigs than splits.
     """
     loci = _loci(transcripts)
-    asked = sum(share > 0 for share in (shares.train, shares.val, shares.test))
-    by_family = any(t.family for t in transcripts)
-    rule = "family" if by_family else "contig" if len(loci) >= asked else "locus"
-    weights = {contig: len(members) for contig, members in loci.items()}
-    of_contig = split.by_contig(weights, shares, seed) if rule == "contig" else {}
+    weights = {contig: sum(len({t.gene for t in locus}) for locus in members) for contig, members in loci.items()}
+    rule = _rule(transcripts, weights, shares, seed, families) if split_by == "auto" else split_by
+    sides = split.by_contig(weights, shares, seed) if rule == "contig" else {}
     contigs = {}
     for contig, members in loci.items():
-        sides = [{of_contig.get(contig) or split.by_group(_group(t, m), shares, seed) for t in m} for m in members]
         cores = [(min(t.span[0] for t in m), max(t.span[1] for t in m)) for m in members]
         cuts = [0, *((a[1] + b[0]) // 2 for a, b in pairwise(cores)), lengths[contig]]
-        contigs[contig] = tuple(
-            Territory(
-                start=cuts[i],
-                end=cuts[i + 1],
-                core=cores[i],
-                split=next(iter(sides[i])) if len(sides[i]) == 1 else None,
-                group=_group(member[0], member),
+        territories = []
+        for i, locus in enumerate(members):
+            known = [name for t in locus if (name := families.get(t.gene) or t.family)]
+            wanted = {split.by_group(name, shares, seed) for name in known}
+            home = sides[contig] if rule == "contig" else split.by_group(locus[0].gene, shares, seed)
+            side, lost = _side(wanted, home, bound=rule != "family")
+            territories.append(
+                Territory(
+                    start=cuts[i],
+                    end=cuts[i + 1],
+                    core=cores[i],
+                    split=side,
+                    lost=lost,
+                    group=known[0] if known else locus[0].gene,
+                    genes=len({t.gene for t in locus}),
+                )
             )
-            for i, member in enumerate(members)
-        )
-    return Map(rule=rule, contigs=contigs)
+        contigs[contig] = tuple(territories)
+    return Map(rule=rule, sides=sides, contigs=contigs)
 
 
-def _group(transcript: Transcript, locus: Sequence[Transcript]) -> str:
-    return transcript.family or locus[0].gene
+def _rule(
+    transcripts: Sequence[Transcript],
+    weights: Mapping[str, int],
+    shares: SplitShares,
+    seed: int,
+    families: Mapping[str, str],
+) -> Rule:
+    if any(t.family for t in transcripts):
+        return "family"
+    if split.contigs_reach(weights, shares, seed):
+        return "contig"
+    return "family" if any(families.values()) else "locus"
+
+
+def _side(wanted: set[Split], home: Split, *, bound: bool) -> tuple[Split | None, Loss]:
+    """Side of a locus whose families want the `wanted` sides, and why it is lost.
+
+    Args:
+        wanted: sides of the families of its genes; none where no family is known.
+        home: where it is without a family.
+        bound: whether it cannot leave home.
+    """
+    if len(wanted) > 1:
+        return None, "overlap"
+    side = next(iter(wanted), home)
+    return (None, "homology") if bound and side != home else (side, "")
 
 
 def _loci(transcripts: Iterable[Transcript]) -> dict[str, list[list[Transcript]]]:
