@@ -1,28 +1,62 @@
+import gzip
+import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from episome import genome, split
+from episome import fasta, genome, split
 from episome.sequence import canonical, reverse_complement
+from episome.sources import GenomeSource
 from episome.types import EpisomeError, Task
 from tests import tiny_genome
 from tests.tiny_genome import WINDOWS
 
 PROMOTER = Task(name="promoter", scope="window", window=300)
 DONOR = Task(name="donor", scope="site", window=120, motif="GT")
+ACCEPTOR = Task(name="acceptor", scope="site", window=120, motif="AG")
 TIS = Task(name="tis", scope="site", window=203, motif="ATG")
+HELD = tuple(Task(name=f"contains_{name}", scope="window", window=512) for name in ("tss", "intron"))
+
+Loaded = tuple[pd.DataFrame, dict[str, Any], list[str]]
 
 
-def load(folder: Path, *tasks: Task, **changes: Any) -> tuple[pd.DataFrame, dict[str, Any], list[str]]:
+def source(folder: Path, **named: str) -> GenomeSource:
+    return GenomeSource(kind="genome", folder=folder, tasks=("donor",), licence="none", citation="none", **named)
+
+
+def load(folder: Path, *tasks: Task, families: dict[str, str] | None = None, **changes: Any) -> Loaded:
     windows = WINDOWS.model_copy(update=changes)
-    chosen = tasks or (PROMOTER, DONOR)
-    return genome.load(folder, chosen, species="toy", origin="simulated:toy", windows=windows, seed=3)
+    return genome.load(
+        source(folder),
+        tasks or (PROMOTER, DONOR),
+        species="toy",
+        origin="simulated:toy",
+        windows=windows,
+        families=families or {},
+        seed=3,
+    )
 
 
 def each(rows: pd.DataFrame) -> list[Any]:
     return list(rows.itertuples())
+
+
+def sequences(folder: Path) -> dict[str, str]:
+    return {record.id: record.sequence for record in fasta.read(folder / "genome.fa")}
+
+
+def true_donors(folder: Path) -> set[tuple[str, int]]:
+    """Contig and window start of every donor, by hand."""
+    found = set()
+    for line in (folder / "genes.gtf").read_text().splitlines():
+        columns = line.split("\t")
+        if columns[2:3] == ["gene"]:
+            start, end = int(columns[3]) - 1, int(columns[4])
+            site = start + tiny_genome.EXON if columns[6] == "+" else end - tiny_genome.EXON
+            found.add((columns[0], site - 60))
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +65,12 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def loaded(toy: Path) -> tuple[pd.DataFrame, dict[str, Any], list[str]]:
+def loaded(toy: Path) -> Loaded:
     return load(toy)
 
 
-def test_rows_are_cut_where_they_say(toy: Path, loaded: tuple[pd.DataFrame, dict[str, Any], list[str]]) -> None:
-    contigs = genome.read(toy, WINDOWS, 3).contigs
+def test_rows_are_cut_where_they_say(toy: Path, loaded: Loaded) -> None:
+    contigs = sequences(toy)
     for row in each(loaded[0]):
         plus = contigs[row.contig][row.start : row.end]
         assert row.sequence == (plus if row.strand == "+" else reverse_complement(plus))
@@ -44,45 +78,49 @@ def test_rows_are_cut_where_they_say(toy: Path, loaded: tuple[pd.DataFrame, dict
     assert set(loaded[0]["origin"]) == {"simulated:toy"}
 
 
-def test_true_sites_are_all_there_and_decoys_are_not_near_them(
-    toy: Path, loaded: tuple[pd.DataFrame, dict[str, Any], list[str]]
-) -> None:
+def test_true_sites_are_all_there_and_decoys_are_not_near_them(toy: Path, loaded: Loaded) -> None:
     rows = loaded[0]
     donors = rows[rows["label_donor"] >= 0]
     assert (donors["sequence"].str[60:62] == "GT").all()
     true = donors[donors["label_donor"] == 1]
-    assert len(true) == 18
     assert set(true["negative_kind"]) == {""}
-    wanted = {
-        (t.contig, t.introns[0][0] - 60 if t.strand == "+" else t.introns[0][1] - 60)
-        for t in genome.read(toy, WINDOWS, 3).genes
-    }
+    wanted = true_donors(toy)
+    assert len(wanted) == 18
     assert {(row.contig, row.start) for row in each(true)} == wanted
     for row in each(donors[donors["label_donor"] == 0]):
-        assert row.negative_kind in ("exon", "intron")
+        assert row.negative_kind in ("exon", "intron", "intergenic")
         assert all(abs(row.start - start) > WINDOWS.exclusion for contig, start in wanted if contig == row.contig)
 
 
-def test_promoter_negatives_hold_no_start(loaded: tuple[pd.DataFrame, dict[str, Any], list[str]]) -> None:
+def test_rows_name_their_gene_and_those_between_genes_none(loaded: Loaded) -> None:
+    for row in each(loaded[0]):
+        assert (row.gene == "") == (row.negative_kind == "intergenic")
+        if row.gene:
+            assert row.gene.startswith(f"{row.contig}g")
+
+
+def test_promoter_negatives_hold_no_start_on_their_strand(loaded: Loaded) -> None:
     rows = loaded[0]
     promoters = rows[rows["label_promoter"] >= 0]
     true = promoters[promoters["label_promoter"] == 1]
     assert len(true) == 18
-    starts = {(row.contig, row.start + 249 if row.strand == "+" else row.end - 250) for row in each(true)}
+    starts = {(row.contig, row.strand, row.start + 249 if row.strand == "+" else row.end - 250) for row in each(true)}
     for row in each(promoters[promoters["label_promoter"] == 0]):
         near = (row.start - WINDOWS.exclusion, row.end + WINDOWS.exclusion)
-        assert not any(contig == row.contig and near[0] <= base < near[1] for contig, base in starts)
-    assert set(promoters["negative_kind"]) == {"", "gene_body", "intergenic", "shifted"}
+        strands = {strand for contig, strand, base in starts if contig == row.contig and near[0] <= base < near[1]}
+        opposite = {"+": "-", "-": "+"}[row.strand]
+        assert strands == ({opposite} if row.negative_kind == "opposite_strand" else set())
+    assert set(promoters["negative_kind"]) == {"", "gene_body", "intergenic", "shifted", "opposite_strand"}
 
 
-def test_classes_are_balanced_in_every_split(loaded: tuple[pd.DataFrame, dict[str, Any], list[str]]) -> None:
+def test_classes_are_balanced_in_every_split(loaded: Loaded) -> None:
     rows = loaded[0]
     for task in ("promoter", "donor"):
         own = rows[rows[f"label_{task}"] >= 0]
         assert own.groupby("split")[f"label_{task}"].mean().to_dict() == dict.fromkeys(split.SPLITS, 0.5)
 
 
-def test_no_base_and_no_sequence_is_on_two_sides(loaded: tuple[pd.DataFrame, dict[str, Any], list[str]]) -> None:
+def test_no_base_and_no_sequence_is_on_two_sides(loaded: Loaded) -> None:
     rows, _, texts = loaded
     side: dict[tuple[str, int], str] = {}
     for row in each(rows):
@@ -103,6 +141,15 @@ def test_a_familys_side_is_the_same_in_another_genome(tmp_path: Path, toy: Path)
     assert rows["group"].str.match(r"FAM\d{6}$").all()
 
 
+def test_families_that_were_found_decide_where_the_annotation_states_none(tmp_path: Path) -> None:
+    folder = tiny_genome.write(tmp_path, families=False)
+    families = {f"c{c}g{g}": f"K{g}" for c in range(3) for g in range(6)}
+    rows, report, _ = load(folder, families=families, split_by="family")
+    assert report["split"]["rule"] == "family"
+    assert set(rows["group"]) == {f"K{g}" for g in range(6)}
+    assert rows.groupby("group")["split"].nunique().max() == 1
+
+
 def test_rows_are_the_same_again_and_draws_of_a_task_do_not_move_those_of_another(toy: Path) -> None:
     both = load(toy)[0]
     pd.testing.assert_frame_equal(both, load(toy)[0])
@@ -110,20 +157,61 @@ def test_rows_are_the_same_again_and_draws_of_a_task_do_not_move_those_of_anothe
     assert alone["sequence"].tolist() == both.loc[both["label_donor"] >= 0, "sequence"].tolist()
 
 
-def test_the_report_counts_what_happened(loaded: tuple[pd.DataFrame, dict[str, Any], list[str]]) -> None:
+def test_the_report_counts_what_happened(loaded: Loaded) -> None:
     rows, report, _ = loaded
     assert (report["contigs"], report["genes"], report["transcripts"]) == (3, 18, 18)
     assert report["split"]["rule"] == "family"
     assert sum(report["split"]["bases"].values()) == report["bases"]
-    counts = report["tasks"]["donor"]["rows"]
-    assert sum(n for side in counts.values() for n in side.values()) == (rows["label_donor"] >= 0).sum()
-    assert abs(report["tasks"]["donor"]["gc"]["positive"] - report["tasks"]["donor"]["gc"]["negative"]) < 0.03
+    assert report["soundness"]["gt_ag"] == report["soundness"]["introns"] == 18
+    donor = report["tasks"]["donor"]
+    assert sum(n for side in donor["rows"].values() for n in side.values()) == (rows["label_donor"] >= 0).sum()
+    assert abs(donor["gc"]["positive"] - donor["gc"]["negative"]) < 0.03
+    assert donor["motifs"] == {"GT": 18}
+    assert {kind: row["wanted"] for kind, row in donor["kinds"].items()} == {"intron": 6, "exon": 6, "intergenic": 6}
+    assert sum(row["got"] for row in donor["kinds"].values()) == 18
+    assert all(0 <= row["gc_distance"] < 0.1 for row in donor["kinds"].values())
+    assert json.loads(json.dumps(report)) == report
 
 
 def test_without_families_whole_contigs_are_held_out(tmp_path: Path) -> None:
     rows, report, _ = load(tiny_genome.write(tmp_path, families=False))
     assert report["split"]["rule"] == "contig"
     assert rows.groupby("contig")["split"].nunique().tolist() == [1, 1, 1]
+
+
+def test_shares_of_kinds_and_negatives_per_positive_are_followed(toy: Path) -> None:
+    donor = WINDOWS.negatives["donor"].model_copy(update={"per_positive": 2.0, "kinds": {"intron": 3.0, "exon": 1.0}})
+    rows = load(toy, DONOR, negatives={"donor": donor})[0]
+    assert rows["label_donor"].value_counts().to_dict() == {0: 36, 1: 18}
+    assert rows.loc[rows["label_donor"] == 0, "negative_kind"].value_counts().to_dict() == {"intron": 27, "exon": 9}
+
+
+def test_tasks_of_contents_share_their_rows(toy: Path) -> None:
+    rows, report, _ = load(toy, HELD[0], DONOR, HELD[1])
+    held = rows[rows["label_donor"] < 0]
+    assert (held["sequence"].str.len() == 512).all()
+    assert set(held["label_contains_tss"]) == set(held["label_contains_intron"]) == {0, 1}
+    assert (rows.loc[rows["label_donor"] >= 0, "label_contains_tss"] == -1).all()
+    empty = (held["label_contains_tss"] != 1) & (held["label_contains_intron"] != 1)
+    assert set(held.loc[empty, "negative_kind"]) == {"intergenic", "in_gene"}
+    assert set(held.loc[~empty, "negative_kind"]) == {""}
+    assert (
+        report["tasks"]["contains_tss"]["rows"]["train"]["positive"]
+        == ((held["label_contains_tss"] == 1) & (held["split"] == "train")).sum()
+    )
+
+
+def test_soft_masking_is_kept_as_a_share(tmp_path: Path) -> None:
+    folder = tiny_genome.write(tmp_path)
+    head, sequence, *others = (folder / "genome.fa").read_text().splitlines()
+    lower = "\n".join([head, sequence.lower(), *others]) + "\n"
+    (folder / "genome.fa").unlink()
+    with gzip.open(folder / "genome.fa.gz", "wt") as packed:
+        packed.write(lower)
+    rows = load(folder)[0]
+    assert set(rows.loc[rows["contig"] == "c0", "lower_case"]) == {1.0}
+    assert set(rows.loc[rows["contig"] != "c0", "lower_case"]) == {0.0}
+    assert rows["sequence"].str.fullmatch("[ACGT]+").all()
 
 
 def edit(folder: Path, name: str, old: str, new: str) -> Path:
@@ -135,36 +223,35 @@ def edit(folder: Path, name: str, old: str, new: str) -> Path:
 
 
 def test_contig_names_that_do_not_match_are_refused_with_both_lists(tmp_path: Path) -> None:
-    with pytest.raises(EpisomeError, match="does not have: c0; annotation: c0, c1, c2; FASTA: chr0, c1, c2"):
+    with pytest.raises(EpisomeError, match=r"Annotation only: c0\. FASTA: chr0, c1, c2\."):
         load(edit(tmp_path, "genome.fa", ">c0", ">chr0"))
 
 
-def test_long_lists_of_contigs_are_cut(tmp_path: Path) -> None:
-    folder = tiny_genome.write(tmp_path, contigs=14, strands="+")
-    (folder / "genome.fa").write_text(">other\nACGT\n")
-    with pytest.raises(EpisomeError, match="c7 and 2 more; annotation"):
-        load(folder)
+def test_a_table_of_names_joins_them(tmp_path: Path) -> None:
+    folder = edit(tmp_path, "genome.fa", ">c0", ">chr0")
+    (folder / "names.txt").write_text("# ucsc\tensembl\nchr0\tc0\n")
+    named = source(folder, aliases="names.txt")
+    with genome.opened(named, WINDOWS) as (_, transcripts, report):
+        assert report["names"]["renamed"] == {"c0": "chr0"}
+        assert {t.contig for t in transcripts} == {"chr0", "c1", "c2"}
 
 
-def test_an_annotation_of_another_assembly_is_refused(tmp_path: Path) -> None:
-    folder = edit(
-        tmp_path, "genes.gtf", "#!genome", tiny_genome.gtf_lines("x", "c1", (99_000, 100_300), "+")[2] + "\n#"
-    )
-    with pytest.raises(EpisomeError, match=r"ends at base 99400 of contig 'c1', which has \d+; another assembly"):
-        load(folder)
-
-
-def test_a_letter_that_is_no_nucleotide_names_its_record(tmp_path: Path) -> None:
-    with pytest.raises(EpisomeError, match="record 'c1': character '-' at position 1 "):
+def test_a_letter_that_is_no_nucleotide_names_its_contig(tmp_path: Path) -> None:
+    with pytest.raises(EpisomeError, match="contig 'c1', base 1: '-'"):
         load(edit(tmp_path, "genome.fa", ">c1 toy\n", ">c1 toy\n-"))
 
 
 def test_missing_and_doubled_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(EpisomeError, match=r"wanted one of genome\.fa and genome\.fa\.gz; there: neither"):
+    with pytest.raises(EpisomeError, match=r"one file that ends in \.fa, \.fasta, \.fna .*there: none"):
         load(tmp_path)
-    (tiny_genome.write(tmp_path) / "genes.gtf.gz").touch()
-    with pytest.raises(EpisomeError, match=r"there: genes\.gtf and genes\.gtf\.gz"):
+    (tiny_genome.write(tmp_path) / "genes.gff3.gz").touch()
+    with pytest.raises(EpisomeError, match=r"there: genes\.gff3\.gz and genes\.gtf; name .* source\.annotation"):
         load(tmp_path)
+    with genome.opened(source(tmp_path, annotation="genes.gtf"), WINDOWS) as (_, transcripts, _):
+        assert len(transcripts) == 18
+    with pytest.raises(EpisomeError, match=r"other\.fa: no such file; mend source\.fasta"):  # noqa: SIM117
+        with genome.opened(source(tmp_path, fasta="other.fa"), WINDOWS):
+            pass
 
 
 def test_a_task_without_a_single_site_is_refused(tmp_path: Path) -> None:
@@ -182,16 +269,50 @@ def test_noncoding_genes_have_no_promoter_but_donors(tmp_path: Path) -> None:
     assert (rows["label_donor"] == 1).sum() == 18
 
 
+def test_fragments_have_no_start_but_donors(tmp_path: Path) -> None:
+    tag = 'transcript_id "c0g0T"; tag "basic"'
+    folder = edit(tmp_path, "genes.gtf", tag, tag + '; tag "cds_start_NF"; tag "mRNA_start_NF"')
+    rows = load(folder, PROMOTER, DONOR, TIS)[0]
+    assert [(rows[f"label_{task}"] == 1).sum() for task in ("promoter", "donor", "tis")] == [17, 18, 17]
+    for row in each(rows[(rows["label_tis"] == 0) | (rows["label_promoter"] == 0)]):
+        assert row.gene != "c0g0"
+
+
+def test_mitochondria_and_second_copies_make_nothing(tmp_path: Path) -> None:
+    folder = tiny_genome.write(tmp_path, contigs=5, strands="+-")
+    for name in ("genome.fa", "genes.gtf"):
+        path = folder / name
+        text = path.read_text().replace("c3", "MT").replace("c4", "chr1_GL383518v1_alt")
+        path.write_text(text)
+    rows, report, texts = load(folder)
+    assert report["names"]["left_out"] == ["MT", "chr1_GL383518v1_alt"]
+    assert set(rows["contig"]) == {"c0", "c1", "c2"}
+    assert not any(text in sequences(folder)[name] for text in texts for name in report["names"]["left_out"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["MT", "chrM", "mitochondrion_genome", "Mito", "chr6_apd_hap1", "chr1_KN196472v1_fix", "CHR_HSCHR6_MHC_APD_CTG1"],
+)
+def test_names_that_are_left_out(name: str) -> None:
+    assert genome.left_out(name)
+
+
+@pytest.mark.parametrize("name", ["1", "chr1", "2L", "X", "MtrunA17Chr1", "HSCHR1_CTG1_UNLOCALIZED", "KI270728.1", "4"])
+def test_names_that_are_not(name: str) -> None:
+    assert not genome.left_out(name)
+
+
 def test_what_cannot_be_a_window_is_dropped_and_counted(tmp_path: Path) -> None:
     folder = tiny_genome.write(tmp_path, contigs=4, strands="+-+", families=False)
-    fasta = (folder / "genome.fa").read_text().splitlines()
+    fasta_lines = (folder / "genome.fa").read_text().splitlines()
     # c0 starts inside its first promoter window; c1 has N there; c2's first donor is no GT; c3 repeats c2.
     # `twin` starts 50 bases after another gene and has its donor; what `early` has for a donor is chance, and no GT.
     start, width = tiny_genome.SPACE, tiny_genome.EXON
-    fasta[3] = fasta[3][: start - 60] + "N" * 60 + fasta[3][start:]
-    fasta[5] = fasta[5][: start + width] + "CC" + fasta[5][start + width + 2 :]
-    fasta[7] = fasta[5]
-    (folder / "genome.fa").write_text("\n".join(fasta) + "\n")
+    fasta_lines[3] = fasta_lines[3][: start - 60] + "N" * 60 + fasta_lines[3][start:]
+    fasta_lines[5] = fasta_lines[5][: start + width] + "CC" + fasta_lines[5][start + width + 2 :]
+    fasta_lines[7] = fasta_lines[5]
+    (folder / "genome.fa").write_text("\n".join(fasta_lines) + "\n")
     lines = tiny_genome.gtf_lines("early", "c0", (20, 1020), "+")
     lines += [
         line.replace('"c1g0', '"twin').replace("1201\t", "1251\t")
@@ -199,9 +320,10 @@ def test_what_cannot_be_a_window_is_dropped_and_counted(tmp_path: Path) -> None:
     ]
     with (folder / "genes.gtf").open("a") as gtf:
         gtf.write("\n".join(lines) + "\n")
-    _, report, _ = load(folder)
+    _, report, _ = load(folder, min_motif_share=0.5)
     assert report["tasks"]["promoter"]["dropped"] == {"duplicate": 3, "merged": 1, "off_the_contig": 1, "too_many_n": 1}
     assert report["tasks"]["donor"]["dropped"] == {"duplicate": 3, "other_motif": 3}
+    assert report["tasks"]["donor"]["motifs"] == {"CC": 2, "GA": 1, "GT": 11}
 
 
 def test_two_starts_of_one_promoter_are_one_row_on_either_strand(tmp_path: Path) -> None:
@@ -225,11 +347,11 @@ def test_a_window_between_two_sides_is_dropped(tmp_path: Path) -> None:
     lines = tiny_genome.gtf_lines("a", "c0", (1200, 2500), "+", train)
     lines += tiny_genome.gtf_lines("b", "c0", (2580, 3880), "+", test)
     (folder / "genes.gtf").write_text("\n".join(lines) + "\n")
-    rows, report, texts = load(folder, PROMOTER)
+    rows, report, texts = load(folder, PROMOTER, min_motif_share=0.0)
     assert report["tasks"]["promoter"]["dropped"] == {"between_splits": 1}
     assert rows.loc[rows["label_promoter"] == 1, "group"].tolist() == [train]
     # Contigs without a gene hold nothing out, so all their text is free.
-    unannotated = "".join(genome.read(folder, WINDOWS, 3).contigs["c1"])
+    unannotated = sequences(folder)["c1"]
     assert sum(text in unannotated for text in texts) == len(unannotated) // WINDOWS.corpus_window
 
 
@@ -243,9 +365,8 @@ def test_the_corpus_takes_the_asked_share_of_chunks_with_few_n(tmp_path: Path) -
     assert load(folder, corpus_share=0.0)[2] == []
 
 
-def test_the_simulated_dialect_and_real_genomes_are_read(shared: Path) -> None:
-    rows, report, _ = load(shared / "data/genomes/human_mini")
-    assert report["split"]["rule"] == "locus"
-    donors = rows[rows["label_donor"] == 1]
-    assert len(donors) > 800
-    assert report["tasks"]["donor"]["dropped"]["other_motif"] < 0.02 * len(donors)
+def test_a_task_that_params_do_not_know_how_to_make_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(EpisomeError, match=r"windows\.negatives: nothing for task 'acceptor'"):
+        load(tmp_path / "nowhere", ACCEPTOR, negatives={})
+    with pytest.raises(EpisomeError, match="'contains_exon': no recipe"):
+        load(tmp_path / "nowhere", Task(name="contains_exon", scope="window", window=512))

@@ -13,6 +13,7 @@ import pytest
 
 from episome import bundle, genome, params, shelf, simulate
 from episome.shelf import Champions
+from episome.sources import GenomeSource
 from tests import lonely, micro
 
 pytestmark = pytest.mark.slow
@@ -95,8 +96,16 @@ def unseen(project: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFr
     (other,) = simulate.world(genes=GENES, seed=OTHER_SEED, species=[HUMAN])
     folder = tmp_path_factory.mktemp("unseen")
     simulate.write(other, folder)
+    source = known.of(HUMAN).source.model_copy(update={"folder": folder})
+    assert isinstance(source, GenomeSource)
     rows, _, _ = genome.load(
-        folder, known.tasks_of(HUMAN), species=HUMAN, origin="unseen", windows=known.windows, seed=OTHER_SEED
+        source,
+        known.tasks_of(HUMAN),
+        species=HUMAN,
+        origin="unseen",
+        windows=known.windows,
+        families={},
+        seed=OTHER_SEED,
     )
     return rows
 

@@ -1,9 +1,11 @@
 """Small genomes with known sites, written as FASTA and Ensembl-style GTF, for the tests that read genomes."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from episome.annotation import Interval, Transcript
 from episome.sequence import reverse_complement
 from tests import table_rows
 
@@ -38,11 +40,27 @@ def parts(span: tuple[int, int], strand: str) -> dict[str, list[tuple[int, int]]
     """Exons and CDS of a gene, 0-based half-open on the plus strand, 5' to 3' of the gene."""
     local = {
         "exon": [(0, EXON), (EXON + INTRON, GENE)],
-        "CDS": [(100, EXON), (EXON + INTRON, GENE - 99)],
+        "CDS": [(100, EXON), (EXON + INTRON, GENE - 100)],
     }
     if strand == "+":
         return {name: [(span[0] + a, span[0] + b) for a, b in pieces] for name, pieces in local.items()}
     return {name: [(span[1] - b, span[1] - a) for a, b in pieces] for name, pieces in local.items()}
+
+
+def gene(
+    *,
+    exons: tuple[Interval, ...],
+    cds: tuple[Interval, ...] = (),
+    strand: str = "+",
+    name: str = "g",
+    contig_name: str = "c0",
+    **changes: str | bool,
+) -> Transcript:
+    """A transcript of which a test states what it cares for."""
+    given: dict[str, Any] = {"biotype": "", "family": "", "rank": 0, "start_complete": True, "tss_complete": True}
+    return Transcript(
+        id=f"{name}T", gene=name, contig=contig_name, strand=strand, exons=exons, cds=cds, **{**given, **changes}
+    )
 
 
 def gtf_lines(name: str, contig_name: str, span: tuple[int, int], strand: str, family: str = "") -> list[str]:
