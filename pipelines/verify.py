@@ -19,6 +19,7 @@ from pipelines import pins, published
 
 _DIR: Final = ".dir"
 _GONE: Final = "missing"
+_UNREADABLE: Final = "unreadable"
 
 
 class VerifyError(EpisomeError):
@@ -154,11 +155,11 @@ class _Hasher:
 
     def file(self, output: _Output, path: Path, md5: str) -> None:
         """One file, here and in the cache."""
-        found = self._md5(path)
+        found = self._hash(path, "md5")
         if found:
             self.report.files += 1
         if found != md5:
-            self._wrong("workspace", output, path, path, f"md5 {md5}", f"md5 {found}" if found else _GONE)
+            self._wrong("workspace", output, path, path, f"md5 {md5}", _said(found))
         self._cached(output, path, md5)
 
     def folder(self, output: _Output) -> None:
@@ -178,14 +179,15 @@ class _Hasher:
             if here.get(name) != listed.get(name):
                 path = output.path / name
                 wanted = f"md5 {listed[name]}" if name in listed else "nothing"
-                found = f"md5 {here[name]}" if name in here else _GONE
+                found = _said(here.get(name))
                 self._wrong("workspace", output, path, path, wanted, found)
 
     def first_content(self, output: _Output) -> None:
         """A file against the sha256 written down when it was first fetched, where one was."""
         sha256 = pins.recorded(output.path.parent).get(output.path.name)
-        if sha256 and output.path.is_file() and (found := published.digest(output.path, "sha256")) != sha256:
-            self._wrong("sha256", output, output.path, output.path, f"sha256 {sha256}", f"sha256 {found}")
+        found = self._hash(output.path, "sha256") if sha256 else None
+        if found and found != sha256:
+            self._wrong("sha256", output, output.path, output.path, f"sha256 {sha256}", _said(found, "sha256"))
 
     def _listed(self, output: _Output) -> Mapping[str, str] | None:
         """File name → md5 by the folder's list in the cache; None where the list is not there or not sound."""
@@ -201,7 +203,7 @@ class _Hasher:
             return False
         if path in self.seen:
             return all(finding.path != self._shown(path) for finding in self.report.wrong)
-        found = self._md5(path)
+        found = self._hash(path, "md5")
         if found is None:
             missing = self._finding("cache", output, path, of, f"md5 {md5}", _GONE)
             self.report.not_in_cache.append(missing)
@@ -209,7 +211,7 @@ class _Hasher:
         self.seen.add(path)
         self.report.cached += 1
         if found != md5.removesuffix(_DIR):
-            self._wrong("cache", output, path, of, f"md5 {md5}", f"md5 {found}")
+            self._wrong("cache", output, path, of, f"md5 {md5}", _said(found))
             return False
         return True
 
@@ -217,20 +219,20 @@ class _Hasher:
         """File name → md5 of what is in a folder, as DVC would list it."""
         found = {}
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and not self.ignored(str(path)) and (md5 := self._md5(path)):
+            if path.is_file() and not self.ignored(str(path)) and (md5 := self._hash(path, "md5")):
                 self.report.files += 1
                 found[path.relative_to(folder).as_posix()] = md5
         return found
 
-    def _md5(self, path: Path) -> str | None:
+    def _hash(self, path: Path, method: Literal["md5", "sha256"]) -> str | None:
         """A file's hash, None where there is no file; a disk that cannot give it back is a finding like another."""
         if not path.is_file():
             return None
         self.report.bytes += path.stat().st_size
         try:
-            return published.digest(path, "md5")
+            return published.digest(path, method)
         except OSError as error:
-            return f"unreadable: {error}"
+            return f"{_UNREADABLE}: {error}"
 
     def _wrong(self, where: Any, output: _Output, path: Path, of: Path, wanted: str, found: str) -> None:
         self.report.wrong.append(self._finding(where, output, path, of, wanted, found))
@@ -242,6 +244,13 @@ class _Hasher:
 
     def _shown(self, path: Path) -> str:
         return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
+
+
+def _said(found: str | None, method: str = "md5") -> str:
+    """What was found, in words."""
+    if found is None:
+        return _GONE
+    return found if found.startswith(_UNREADABLE) else f"{method} {found}"
 
 
 def _list_md5(tree: Mapping[str, str]) -> str:
