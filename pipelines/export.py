@@ -67,7 +67,9 @@ def _evaluation(name: str) -> dict[str, Any]:
 def _lineage(chosen: Params, name: str, table: Path) -> Lineage:
     about = chosen.of(name)
     training = json.loads((paths.adapter(name) / TRAINING).read_text(encoding="utf-8"))
-    numbers = chosen.model_dump(mode="json", include={"seed", "lora", "head", "train", "tasks", "base", "windows"})
+    numbers = chosen.model_dump(
+        mode="json", include={"seed", "lora", "head", "train", "transfer", "tasks", "base", "windows"}
+    )
     return Lineage(
         donor=about.donor,
         prior=about.prior,
@@ -76,6 +78,7 @@ def _lineage(chosen: Params, name: str, table: Path) -> Lineage:
         data=hashlib.sha256(table.read_bytes()).hexdigest(),
         params=export.params_digest(numbers | {"species": about.model_dump(mode="json")}),
         seed=chosen.seed,
+        transfer=training["transfer"],
     )
 
 

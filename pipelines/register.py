@@ -31,6 +31,7 @@ def register(species: str, settings: params.Params) -> tracking.Version:
         "seed": settings.seed,
         "species": settings.of(species).model_dump(mode="json"),
         "train": settings.train_of(species).model_dump(mode="json"),
+        "transfer": bundle.read_species_card(paths.bundle(species)).lineage.transfer,
         "lora": settings.lora.model_dump(mode="json"),
         "head": settings.head.model_dump(mode="json"),
         "base": settings.base.model_dump(mode="json"),

@@ -49,7 +49,7 @@ GOLDEN_CARD = b"""{
   "files": {
     "drift.npz": "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
   },
-  "format": 1,
+  "format": 2,
   "lineage": {
     "data": "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd",
     "donor": "base",
@@ -59,7 +59,13 @@ GOLDEN_CARD = b"""{
     "releases": [
       "none"
     ],
-    "seed": 7
+    "seed": 7,
+    "transfer": {
+      "plan": null,
+      "start": {
+        "from": "nothing"
+      }
+    }
   },
   "lora": {
     "alpha": 16.0,
@@ -122,7 +128,7 @@ def test_a_card_has_exactly_these_bytes() -> None:
     card = replace(toy.card("a" * 64, "human_sim"), files={"drift.npz": "b" * 64})
     assert encode(card) == GOLDEN_CARD
     assert decode(GOLDEN_CARD, "card.json") == card
-    assert digest_of(card) == "86a216bde6ff4b3ca0e459a554bf15f7df88c012055a31dc5015d35279224ac7"
+    assert digest_of(card) == "93b2138fe69a6c7a74e812ee62784393fb0a9c0a757d4052cfa40fb40fcfed60"
 
 
 def test_the_page_shows_a_card_that_the_code_reads(root: Path) -> None:
@@ -228,7 +234,7 @@ def test_a_spoilt_folder_does_not_verify(species: Path, spoil: Callable[[Path], 
     [
         ({"species": "../human"}, "species: String should match pattern"),
         ({"surprise": 1}, "surprise: Unexpected keyword argument"),
-        ({"format": 2}, "format: Input should be 1"),
+        ({"format": 1}, "format: Input should be 2"),
         ({"taxon_id": "9606"}, "taxon_id: Input should be a valid integer"),
         ({"base": "short"}, "base: String should match pattern"),
         ({"tolerance": 0}, "tolerance: Input should be greater than 0"),
@@ -245,7 +251,7 @@ def test_a_card_with_a_wrong_field_is_refused(species: Path, change: dict[str, o
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[1]", b'{"metrics": NaN}', b"[" * 100_000])
 def test_a_card_that_is_no_card_is_refused(species: Path, raw: bytes) -> None:
     (species / "card.json").write_bytes(raw)
-    with pytest.raises(BundleError, match=r"card.json: not (JSON|a card of format 1)"):
+    with pytest.raises(BundleError, match=r"card.json: not (JSON|a card of format 2)"):
         bundle.verify(species)
 
 

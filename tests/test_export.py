@@ -82,7 +82,7 @@ def subject(home: Path) -> export.Subject:
         evaluation={"tasks": {task.name: report for task in TASKS}},
         lineage=Lineage(
             donor="base", prior="none", release="none", releases=("none",), data="d" * 64,
-            params=export.params_digest({"seed": 7}), seed=7,
+            params=export.params_digest({"seed": 7}), seed=7, transfer={"plan": None, "start": {"from": "nothing"}},
         ),
     )  # fmt: skip
 

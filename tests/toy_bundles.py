@@ -68,7 +68,7 @@ def write_base(folder: Path) -> str:
     model, words = _base_files()
     (folder / "base.onnx").write_bytes(model)
     (folder / "tokenizer.json").write_text(words, encoding="utf-8")
-    card = BaseCard(format=1, model=SHAPE, lora=BANK, composition=COMPOSITION, max_tokens=1500, files={})
+    card = BaseCard(format=2, model=SHAPE, lora=BANK, composition=COMPOSITION, max_tokens=1500, files={})
     return bundle.write_card(folder, card)
 
 
@@ -87,7 +87,7 @@ def factors(seed: int, rank: int, targets: tuple[str, ...] = BANK.targets) -> di
 def card(base: str, species: str, *, rank: int = 8, tasks: tuple[CalibratedTask, ...] = TASKS) -> Card:
     """A card without files; `write_species` fills them in."""
     return Card(
-        format=1,
+        format=2,
         species=species,
         scientific_name="Toya toya",
         taxon_id=1,
@@ -99,7 +99,14 @@ def card(base: str, species: str, *, rank: int = 8, tasks: tuple[CalibratedTask,
         tolerance=1e-4,
         metrics={"promoter": {"test": {"mcc": {"value": 0.5}}}},
         lineage=Lineage(
-            donor="base", prior="none", release="none", releases=("none",), data="d" * 64, params="e" * 64, seed=7
+            donor="base",
+            prior="none",
+            release="none",
+            releases=("none",),
+            data="d" * 64,
+            params="e" * 64,
+            seed=7,
+            transfer={"plan": None, "start": {"from": "nothing"}},
         ),
         files={},
     )

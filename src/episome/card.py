@@ -92,6 +92,8 @@ class Lineage:
         data: sha256 of the rows it was trained on.
         params: sha256 of the numbers it was trained with.
         seed: of the whole pipeline.
+        transfer: what its adapter started from (``start``) and the plan for the distance to the donor (``plan``,
+            null without one).
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -103,6 +105,7 @@ class Lineage:
     data: Sha256
     params: Sha256
     seed: int
+    transfer: dict[str, JsonValue]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +114,7 @@ class BaseCard:
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
-    format: Literal[1]
+    format: Literal[2]
     model: ModelShape
     lora: Bank
     composition: Composition
@@ -133,7 +136,7 @@ class Card:
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
-    format: Literal[1]
+    format: Literal[2]
     species: SpeciesName
     scientific_name: str
     taxon_id: Count
@@ -181,7 +184,7 @@ def decode(raw: bytes, where: str) -> Card | BaseCard:
         canonical_bytes = encode(card)
     except ValidationError as error:
         lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:8])
-        raise BundleError(f"{where}: not a card of format 1: {lines}") from error
+        raise BundleError(f"{where}: not a card of format 2: {lines}") from error
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{where}: not JSON: {error}") from error
     if canonical_bytes != raw:

@@ -79,7 +79,7 @@ def write_base(
     encoder = model.load(source)
     shape = ModelShape(**{field.name: getattr(encoder.config, field.name) for field in fields(ModelShape)})
     room = Bank(targets=bank.targets(targets), bank_rank=rank)
-    card = BaseCard(format=1, model=shape, lora=room, composition=heads, max_tokens=max_tokens, files={})
+    card = BaseCard(format=2, model=shape, lora=room, composition=heads, max_tokens=max_tokens, files={})
     state = {key: tensor.detach().numpy() for key, tensor in encoder.state_dict().items()}
     size = composition.size(heads.k, heads.phased)
     _fresh(folder)
@@ -128,7 +128,7 @@ def write_species(
 
 def _card(subject: Subject, classifier: Classifier, base: str, tolerance: float) -> Card:
     return Card(
-        format=1,
+        format=2,
         species=subject.species,
         scientific_name=subject.scientific_name,
         taxon_id=subject.taxon_id,

@@ -25,11 +25,18 @@ class Pace:
             better validation score the highest frozen one thaws, and none freezes again.
         swing: the rate grows by a tenth after a better epoch and shrinks by three tenths after another, within
             this share of what the schedule says.
+        top_first: for the first epoch only head and top third of the layers learn.
     """
 
     group_rates: tuple[float, float, float] = (1.0, 1.0, 1.0)
     frozen_share: float = 0.0
     swing: float = 0.0
+    top_first: bool = False
+
+    def frozen(self, epoch: int, layers: int) -> int:
+        """How many of the layers, from the lowest, the plan freezes in an epoch before any has thawed."""
+        planned = round(self.frozen_share * layers)
+        return max(planned, layers - -(-layers // _THIRDS)) if self.top_first and epoch == 0 else planned
 
 
 STEADY = Pace()
@@ -59,6 +66,11 @@ def freeze(depths: Sequence[Sequence[nn.Parameter]], count: int) -> None:
             parameter.requires_grad_(k >= count)
             if k < count:
                 parameter.grad = None
+
+
+def thaw(depths: Sequence[Sequence[nn.Parameter]]) -> None:
+    """Let every layer have a gradient."""
+    freeze(depths, 0)
 
 
 def adapted_rate(factor: float, swing: float, *, better: bool) -> float:

@@ -7,6 +7,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from episome.limits import Check
+from episome.policy import Plan, Transfer
 from episome.sources import Count, Fetch, Frozen, Homology, Name, Positive, Share, Source, Windows
 from episome.types import EpisomeError, Task
 
@@ -41,6 +42,7 @@ class Train(Frozen):
     warmup_share: Share
     clip_norm: Positive
     composition_inverse_penalty: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    checkpoint_seconds: Positive
     ewc_lambda: Annotated[float, Field(ge=0)]
     fisher_rows: Count
 
@@ -203,6 +205,7 @@ class Params(Frozen):
     lora: Lora
     head: Head
     train: Train
+    transfer: Transfer
     compute: Compute
     evaluate: Evaluate
     export: Export
@@ -230,10 +233,10 @@ class Params(Frozen):
                         f"species.{key}.source: task {task!r} is not under tasks; known: {', '.join(self.tasks)}"
                     )
             _overridden(key, self.train, species)
-        self._donors_end_at_the_base()
-        return self
         if unknown := [name for name in self.check.tasks if name not in self.tasks]:
             raise ValueError(f"check.tasks: {', '.join(unknown)} is not under tasks; known: {', '.join(self.tasks)}")
+        self._donors_end_at_the_base()
+        return self
 
     def _donors_end_at_the_base(self) -> None:
         """Refuse species that would have to be trained before themselves."""
@@ -268,9 +271,14 @@ class Params(Frozen):
             raise EpisomeError(f"no species {species!r} in params.yaml; known: {', '.join(self.species)}")
         return self.species[species]
 
-    def train_of(self, species: str) -> Train:
-        """Training numbers of one species: the defaults under its own overrides."""
-        return _overridden(species, self.train, self.of(species))
+    def train_of(self, species: str, plan: Plan | None = None) -> Train:
+        """Training numbers of one species: the defaults, under the plan of its transfer, under its own overrides."""
+        defaults = self.train
+        if plan is not None:
+            tokens = max(1, round(defaults.tokens_per_step * plan.budget))
+            planned = {"learning_rate": plan.learning_rate, "epochs": plan.epochs, "tokens_per_step": tokens}
+            defaults = defaults.model_copy(update=planned)
+        return _overridden(species, defaults, self.of(species))
 
 
 def _overridden(key: str, defaults: Train, species: Species) -> Train:

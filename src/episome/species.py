@@ -16,13 +16,13 @@ from typing import Any, Literal
 
 import dendropy
 import numpy as np
-from dendropy.dataio.newickreader import NewickReader
+from dendropy.utility.error import DataParseError
 from numpy.typing import NDArray
 
 from episome.composition import features
+from episome.policy import Band
 from episome.types import EpisomeError
 
-Band = Literal["near", "mid", "far"]
 Measure = Literal["time", "neutral_half", "newick", "given"]
 
 NEAR, FAR = 0.5, 1.0  # below the first near, above the second far, either border is mid
@@ -38,7 +38,7 @@ class Distance:
     """How far two species are apart.
 
     Attributes:
-        value: without unit; 1.0 is 400 million years since the common ancestor, or one substitution per site and branch.
+        value: without unit; 1.0 is 400 million years since the common ancestor, or a substitution per site and branch.
         measure: what it was taken from.
         source: whom to cite for it.
     """
@@ -115,7 +115,7 @@ class _Paths:
     def __init__(self, newick: str, where: str) -> None:
         try:
             tree = dendropy.Tree.get(data=newick, schema="newick")
-        except (NewickReader.NewickReaderError, ValueError, TypeError) as error:
+        except (DataParseError, ValueError) as error:
             raise SpeciesError(f"{where}: not a Newick tree: {error}") from error
         if any(edge.length is None for edge in tree.preorder_edge_iter() if edge.tail_node is not None):
             raise SpeciesError(f"{where}: a branch without length; wanted: name:length on every branch")
@@ -139,7 +139,9 @@ def spectrum(sequences: Sequence[str]) -> NDArray[np.float64]:
     if not sequences:
         raise SpeciesError("no sequence to take a 6-mer spectrum from")
     width = 4**_SPECTRUM_K
-    forward = np.mean([features(s, _SPECTRUM_K, phased=False)[-width:] for s in sequences], axis=0, dtype=np.float64)
+    forward = np.zeros(width)
+    for sequence in sequences:
+        forward += features(sequence, _SPECTRUM_K, phased=False)[-width:]
     total = forward.sum()
     if total == 0:
         raise SpeciesError(f"no sequence holds {_SPECTRUM_K} bases without N in a row")
@@ -149,8 +151,9 @@ def spectrum(sequences: Sequence[str]) -> NDArray[np.float64]:
 @cache
 def _opposite() -> NDArray[np.int64]:
     """Index of each 6-mer's reverse complement."""
-    digits = np.arange(4**_SPECTRUM_K)[:, None] // 4 ** np.arange(_SPECTRUM_K)[::-1] % 4
-    index: NDArray[np.int64] = (3 - digits)[:, ::-1] @ 4 ** np.arange(_SPECTRUM_K)[::-1]
+    powers = 4 ** np.arange(_SPECTRUM_K, dtype=np.int64)
+    digits = np.arange(4**_SPECTRUM_K)[:, None] // powers % 4  # the last base first, so that it reads backwards
+    index: NDArray[np.int64] = ((3 - digits) * powers[::-1]).sum(axis=1)
     return index
 
 

@@ -20,7 +20,7 @@ from episome import checkpoint, ewc, lora, pace
 from episome.batches import Indices, batches, mixed
 from episome.checkpoint import Standing
 from episome.classifier import Classifier, Examples, load_classifier, predict
-from episome.pace import STEADY, Pace
+from episome.pace import STEADY, Pace, thaw
 from episome.params import Train
 from episome.pretrain import cosine
 from episome.types import EpisomeError
@@ -102,6 +102,7 @@ def fit(
             checkpoint.save(keep.path, run.standing(), keep.fingerprint)
             written = time.monotonic()
     classifier.load_state_dict(run.best, strict=False)
+    thaw(run.depths)  # whoever comes next, the Fisher first, needs the gradients of all
     classifier.eval()
 
 
@@ -120,7 +121,8 @@ class _Run:
         self.total = sum(map(len, self.order))
         self.schedule = cosine(self.total, numbers.warmup_share)
         self.depths = pace.by_depth(list(lora.layers(classifier.encoder)))
-        self.frozen = round(pace_.frozen_share * len(self.depths))
+        self.frozen = pace_.frozen(0, len(self.depths))
+        thaw(self.depths)
         self.trained = {name: p for name, p in classifier.named_parameters() if p.requires_grad}
         self.optimiser = torch.optim.AdamW(self._groups())
         self.rates = [float(group["lr"]) for group in self.optimiser.param_groups]
@@ -158,8 +160,11 @@ class _Run:
             self.score, self.best, self.waited = score, self._now(), 0
         else:
             self.waited += 1
+        if self.epoch == 0:
+            self.frozen = self.pace.frozen(1, len(self.depths))
+        elif not better:
             self.frozen = max(self.frozen - 1, 0)
-            pace.freeze(self.depths, self.frozen)
+        pace.freeze(self.depths, self.frozen)
         self.factor = pace.adapted_rate(self.factor, self.pace.swing, better=better)
         closed = Epoch(
             number=self.epoch, loss=float(np.mean(self.losses)), auroc=score, best=better, frozen=self.frozen
