@@ -5,6 +5,7 @@ Writes ``result.json`` and Data Docs, passed or not, and ends with status 1 when
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from episome import audit, contract, dataset, params
@@ -18,7 +19,8 @@ def main(species: str) -> int:
     """Check the rows of one species; 0 when every rule holds."""
     given = params.read()
     tasks = given.tasks_of(species)
-    rows = audit.columns(dataset.read(paths.windows(species) / "rows.parquet"), tasks, given.check)
+    rows = dataset.read(paths.windows(species) / "rows.parquet")
+    rows = audit.columns(rows, tasks, given.check, _relatives(paths.relatives(species)))
     outcome = expectations.validate(rows, species, contract.rules(species, tasks, given.check, given.export.max_tokens))
     folder = paths.check(species)
     expectations.write_docs(outcome, folder / "docs")
@@ -36,6 +38,15 @@ def main(species: str) -> int:
     if outcome.passed:
         print(f"check {species}: {len(outcome.rules)} rules hold on {len(rows)} rows")
     return 0 if outcome.passed else 1
+
+
+def _relatives(path: Path) -> dict[str, list[str]]:
+    """Family → other species that train on it, as the stage homology left them."""
+    try:
+        found: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise EpisomeError(f"{path}: no such file; run `dvc repro`, whose stage homology writes it") from error
+    return found
 
 
 def describe(species: str, failure: dict[str, Any]) -> str:

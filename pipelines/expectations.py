@@ -178,8 +178,12 @@ def _example(audited: pd.DataFrame, rule: Rule, row: int) -> dict[str, Any]:
         "kind": given["negative_kind"],
         "origin": given["origin"],
         "place": f"{given['contig']}:{given['start']}-{given['end']}" if given["contig"] else "",
-        **({rule.shown: round(float(given[rule.shown]), 4)} if rule.shown else {}),
+        **({rule.shown.rpartition(":")[2]: _short(given[rule.shown])} if rule.shown else {}),
     }
+
+
+def _short(value: str | float) -> str | float:
+    return value if isinstance(value, str) else round(float(value), 4)
 
 
 def _page(result: ExpectationSuiteValidationResult, plain: list[dict[str, Any]]) -> str:

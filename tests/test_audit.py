@@ -1,5 +1,6 @@
 """The gate's columns: one value per row, empty where the question does not apply."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,20 +29,24 @@ def rows(*lines: tuple[str, int, int, str, str], kinds: tuple[str, ...] = ()) ->
     return table.set_index(pd.Index(range(10, 10 + len(table))))
 
 
-def column(given: pd.DataFrame, name: str, related: frozenset[str] = frozenset()) -> list[object]:
-    return list(audit.columns(given, TASKS, limits(), related)[name])
+def audited_of(given: pd.DataFrame, related: Mapping[str, Sequence[str]] | None = None, **changes: Any) -> pd.DataFrame:
+    return audit.columns(given, TASKS, limits(**changes), related or {})
+
+
+def column(given: pd.DataFrame, name: str, related: Mapping[str, Sequence[str]] | None = None) -> list[object]:
+    return list(audited_of(given, related)[name])
 
 
 def test_rows_of_other_tasks_are_not_asked() -> None:
     given = rows(("ACGT", 1, -1, "train", "g"), ("AACC", -1, 0, "train", "h"))
-    audited = audit.columns(given, TASKS, limits())
+    audited = audited_of(given)
     assert list(audited.index) == [0, 1]
     assert list(audited["a:contradictions"]) == [False, None]
     assert list(audited["b:contradictions"]) == [None, False]
 
 
 def test_every_rule_finds_its_column() -> None:
-    audited = audit.columns(rows(("ACGT", 1, 0, "train", "g")), TASKS, limits())
+    audited = audited_of(rows(("ACGT", 1, 0, "train", "g")))
     for rule in rules("human", TASKS, limits(), 100):
         assert rule.column in {*audited.columns, "species"}
         assert rule.shown in {*audited.columns, ""}
@@ -89,15 +94,15 @@ def test_overlap_is_asked_of_later_sides_on_either_strand() -> None:
         ("AACC", 1, -1, "val", "k"),
         ("CGTT", 1, -1, "val", "m"),
     )
-    assert column(given, "a:test_in_train") == [None, True, False, None, None]
-    assert column(given, "a:val_in_train") == [None, None, None, True, False]
-    assert column(given, "a:test_in_val") == [None, True, True, None, None]
+    assert column(given, "a:test_in_train") == [None, "row 0", False, None, None]
+    assert column(given, "a:val_in_train") == [None, None, None, "row 0", False]
+    assert column(given, "a:test_in_val") == [None, "row 3", "row 4", None, None]
     assert column(given, "a:group_overlap") == [None, False, True, None, None]
 
 
 def test_relatives_in_another_species_are_asked_of_test_rows() -> None:
     given = rows(("AACC", 1, -1, "train", "g"), ("AACG", 1, -1, "test", "g"), ("ACCG", 1, -1, "test", "h"))
-    assert column(given, "a:species_overlap", frozenset({"g"})) == [None, True, False]
+    assert column(given, "a:species_overlap", {"g": ["mouse", "fly"]}) == [None, "mouse, fly", False]
 
 
 def test_the_place_is_the_locus_where_there_is_one_and_else_the_sequence_of_either_strand() -> None:
@@ -115,10 +120,8 @@ def classes(kinds: tuple[str, ...], case: tuple[float, ...]) -> pd.DataFrame:
 
 
 def test_a_shortcut_is_measured_in_its_better_direction_and_for_each_kind_of_negatives() -> None:
-    audited = audit.columns(
-        classes(("", "", "x", "x", "y", "y"), (0.2, 0.3, 0.0, 0.1, 0.2, 0.3)),
-        TASKS,
-        limits(shortcut={**SHORTCUT, "min_rows": 2}),
+    audited = audited_of(
+        classes(("", "", "x", "x", "y", "y"), (0.2, 0.3, 0.0, 0.1, 0.2, 0.3)), shortcut={**SHORTCUT, "min_rows": 2}
     )
     areas = audit.shortcuts(audited, BOTH, 2)
     assert areas["case"] == {audit.ALL: 0.75, "x": 1.0, "y": 0.5}
@@ -128,10 +131,9 @@ def test_a_shortcut_is_measured_in_its_better_direction_and_for_each_kind_of_neg
 
 
 def test_gc_is_compared_with_all_negatives_alone() -> None:
-    audited = audit.columns(
+    audited = audited_of(
         classes(("", "", "x", "x", "y", "y"), (0.0,) * 6).assign(sequence=["AC", "AC", "AA", "AA", "CC", "CC"]),
-        TASKS,
-        limits(shortcut={**SHORTCUT, "min_rows": 2}),
+        shortcut={**SHORTCUT, "min_rows": 2},
     )
     assert audit.shortcuts(audited, BOTH, 2)["gc"] == {audit.ALL: 0.5, "x": 1.0, "y": 1.0}
     assert set(audited["a:by_gc"]) == {0.5}
@@ -139,12 +141,12 @@ def test_gc_is_compared_with_all_negatives_alone() -> None:
 
 def test_one_kind_of_negatives_is_all_of_them_and_a_small_one_is_not_judged() -> None:
     given = classes(("", "", "x", "x"), (0.0, 0.0, 1.0, 1.0))
-    assert audit.shortcuts(audit.columns(given, TASKS, limits()), BOTH, 2)["case"] == {audit.ALL: 1.0}
-    assert audit.shortcuts(audit.columns(given, TASKS, limits()), BOTH, 3)["case"] == {}
-    assert audit.columns(given, TASKS, limits())["a:by_case"].isna().all()
+    assert audit.shortcuts(audited_of(given), BOTH, 2)["case"] == {audit.ALL: 1.0}
+    assert audit.shortcuts(audited_of(given), BOTH, 3)["case"] == {}
+    assert audited_of(given)["a:by_case"].isna().all()
     several = classes(("", "", "x", "x", "y"), (0.0, 0.0, 1.0, 1.0, 0.0))
-    small = limits(shortcut={**SHORTCUT, "min_rows": 2})
-    assert list(audit.columns(several, TASKS, small)["a:by_case"]) == pytest.approx([0.8333, 0.8333, 1.0, 1.0, 0.8333])
+    audited = audited_of(several, shortcut={**SHORTCUT, "min_rows": 2})
+    assert list(audited["a:by_case"]) == pytest.approx([0.8333, 0.8333, 1.0, 1.0, 0.8333])
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -152,7 +154,7 @@ def test_the_rows_that_tell_most_are_the_furthest_apart(turned: bool) -> None:
     case = np.array([0.5, 0.1, 0.2, 0.6, 0.9, 0.7, 0.5])
     given = classes(("", "", "", "x", "x", "x", "y"), tuple(1 - case if turned else case))
     small = limits(shortcut={**SHORTCUT, "min_rows": 1})
-    audited = audit.columns(given, TASKS, small)
+    audited = audit.columns(given, TASKS, small, {})
     rule = next(r for r in rules("human", TASKS, small, 100) if (r.name, r.task) == ("shortcut_case", "a"))
     assert audit.most_telling(audited, rule, 4) == [4, 5, 1, 2]
 
@@ -160,9 +162,7 @@ def test_the_rows_that_tell_most_are_the_furthest_apart(turned: bool) -> None:
 @every(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=30))
 def test_the_area_is_the_share_of_pairs_in_order(pairs: list[tuple[bool, int]]) -> None:
     positives, negatives = ([v / 5 for p, v in pairs if p is side] for side in (True, False))
-    audited = audit.columns(
-        classes(tuple("" if p else "x" for p, _ in pairs), tuple(v / 5 for _, v in pairs)), TASKS, limits()
-    )
+    audited = audited_of(classes(tuple("" if p else "x" for p, _ in pairs), tuple(v / 5 for _, v in pairs)))
     areas = audit.shortcuts(audited, BOTH, 1)["case"]
     if not positives or not negatives:
         assert areas == {}

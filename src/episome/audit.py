@@ -3,7 +3,7 @@
 `episome.contract` turns these columns into rules; this module only measures.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,23 +20,26 @@ STRANDED = "opposite_strand"  # the kind of negatives that says the other strand
 ALL = "all negatives"
 
 
-def columns(rows: pd.DataFrame, tasks: Sequence[Task], check: Check, related: Collection[str] = ()) -> pd.DataFrame:
+def columns(
+    rows: pd.DataFrame, tasks: Sequence[Task], check: Check, related: Mapping[str, Sequence[str]]
+) -> pd.DataFrame:
     """The rows with the measures of `contract.MEASURES` and, per task, more columns; the index is the row number.
 
     The columns of a task are named by `contract.column` and empty for rows without its label:
     ``place``: locus, or sequence of either strand where there is no locus, within a split and a release;
     ``contradictions``: whether a sequence carries both labels, at its first row; where the task is asked of both
     strands, either strand of it, unless a negative is one for its strand;
-    ``test_in_train``, ``val_in_train``, ``test_in_val``: whether a row's sequence is on the other side, either strand;
+    ``test_in_train``, ``val_in_train``, ``test_in_val``: the first row of the other side with a row's sequence, either
+    strand, or False;
     ``group_overlap``: whether a test row's homology group is in train;
-    ``species_overlap``: whether a test row's group is among `related`;
+    ``species_overlap``: the species that train on a test row's group, or False;
     ``by_case`` and so on for every one of `contract.SHORTCUTS`: how well it tells the classes apart, see `shortcuts`.
 
     Args:
         rows: rows of one species.
         tasks: its tasks.
         check: says which classes are large enough to be judged.
-        related: groups with a relative among the train rows of another species.
+        related: group → other species that train on it.
     """
     numbered = rows.reset_index(drop=True)
     measured = {name: numbered["sequence"].map(measure) for name, measure in MEASURES.items()}
@@ -102,18 +105,23 @@ def _shortcut_columns(rows: pd.DataFrame, task: Task, fewest: int) -> pd.DataFra
     return pd.DataFrame(found)
 
 
-def _task_columns(rows: pd.DataFrame, same: pd.Series, task: Task, related: Collection[str]) -> pd.DataFrame:
+def _task_columns(
+    rows: pd.DataFrame, same: pd.Series, task: Task, related: Mapping[str, Sequence[str]]
+) -> pd.DataFrame:
     labels = rows[label_column(task.name)]
     has = labels >= 0
     train, val, test = (has & (rows["split"] == side) for side in SPLITS)
     measured = {
         "place": (_place(rows, same), has),
         "contradictions": _contradictions(rows, same, labels, task),
-        "test_in_train": (same.isin(same[train]), test),
-        "val_in_train": (same.isin(same[train]), val),
-        "test_in_val": (same.isin(same[val]), test),
+        "test_in_train": (_found(same, _firsts(same[train])), test),
+        "val_in_train": (_found(same, _firsts(same[train])), val),
+        "test_in_val": (_found(same, _firsts(same[val])), test),
         "group_overlap": (rows["group"].isin(rows["group"][train]), test),
-        "species_overlap": (rows["group"].isin(related), test),
+        "species_overlap": (
+            _found(rows["group"], {group: ", ".join(others) for group, others in related.items()}),
+            test,
+        ),
     }
     return pd.DataFrame(
         {
@@ -135,6 +143,16 @@ def _contradictions(rows: pd.DataFrame, same: pd.Series, labels: pd.Series, task
 
 def _both(labels: pd.Series, what: pd.Series) -> pd.Series:
     return labels.groupby(what).transform("nunique") > 1
+
+
+def _firsts(keys: pd.Series) -> dict[str, str]:
+    first = keys.drop_duplicates()
+    return dict(zip(first, (f"row {row}" for row in first.index), strict=True))
+
+
+def _found(keys: pd.Series, known: Mapping[str, str]) -> pd.Series:
+    """What is known of each key, False for nothing."""
+    return keys.map(lambda key: known.get(key, False))
 
 
 def _place(rows: pd.DataFrame, same: pd.Series) -> pd.Series:

@@ -28,8 +28,8 @@ class Rule:
         wanted: the same for a person, limit included.
         kind: what is asked of the column's values, empty ones never counting:
             ``lacks``/``matches`` the pattern is nowhere/somewhere in them, ``among`` they are among `values`,
-            ``range`` they lie between `least` and `most`, ``unique`` no two are equal, ``rare`` at most the share
-            `most` of them is true, ``count`` there are at least `least` rows, ``mean`` their mean lies between both.
+            ``range`` they lie between `least` and `most`, ``unique`` no two are equal, ``rare`` a share of at most
+            `most` is not False, ``count`` there are at least `least` rows, ``mean`` their mean lies between both.
         column: column of the audited rows, or a key of `MEASURES`.
         task: only rows with a label of this task are asked; "" for all rows.
         split: only rows of this split are asked; "" for all rows.
@@ -162,10 +162,12 @@ def _shares(task: Task, limits: Limits) -> tuple[Rule, ...]:
         "group_overlap": (group, "test rows have a homology group that is also in train"),
         "species_overlap": (relative, "test rows have a relative among another species' train rows"),
     }
+    shown = {"contradictions": "", "group_overlap": "group"}
     rule = partial(Rule, task=task.name, kind="rare")
     return tuple(
-        rule(name=name, wanted=f"at most {share:.1%} of the {words}", column=column(task.name, name), most=share)
+        rule(name=name, wanted=f"at most {share:.1%} of the {words}", column=by, most=share, shown=shown.get(name, by))
         for name, (share, words) in asked.items()
+        for by in [column(task.name, name)]
     )
 
 

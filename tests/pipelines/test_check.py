@@ -53,9 +53,11 @@ def rows() -> pd.DataFrame:
     return pd.concat([random_rows(task) for task in TASKS], ignore_index=True)
 
 
-def outcome_of(rows: pd.DataFrame, limits: Check = LIMITS) -> expectations.Outcome:
+def outcome_of(
+    rows: pd.DataFrame, limits: Check = LIMITS, related: dict[str, list[str]] | None = None
+) -> expectations.Outcome:
     asked = contract.rules("human", TASKS, limits, MAX_TOKENS)
-    return expectations.validate(audit.columns(rows, TASKS, limits), "human", asked)
+    return expectations.validate(audit.columns(rows, TASKS, limits, related or {}), "human", asked)
 
 
 def sequence_of(rows: pd.DataFrame, row: int) -> str:
@@ -225,6 +227,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(params, "read", lambda: small)
     monkeypatch.chdir(tmp_path)
     paths.windows("human").mkdir(parents=True)
+    paths.homology().mkdir(parents=True)
+    paths.relatives("human").write_text("{}")
     return tmp_path
 
 
