@@ -78,6 +78,14 @@ def test_one_contig_is_divided_by_stretches_that_overlap() -> None:
         loci.with_val(came, table_rows.windows(split_by="contig"), 7)
 
 
+def test_contigs_of_which_one_has_nearly_all_do_not_divide_train() -> None:
+    came = [*(locus("1", i * 10, i * 10 + 10) for i in range(50)), locus("2", 0, 10)]
+    _, report = loci.with_val(came, table_rows.windows(), 7)
+    assert (report["by"], report["of"]) == ("locus", 51)
+    _, report = loci.with_val(came, table_rows.windows(split_by="contig"), 7)
+    assert (report["by"], report["contigs"]) == ("contig", ["2"])
+
+
 def test_loci_divide_several_contigs_where_that_is_asked() -> None:
     came = [locus(contig, i * 20, i * 20 + 10) for contig in ("1", "2") for i in range(30)]
     _, report = loci.with_val(came, table_rows.windows(split_by="locus"), 7)

@@ -98,8 +98,8 @@ def locate(
 def with_val(loci: Sequence[Locus], windows: Windows, seed: int) -> tuple[list[Locus], dict[str, Any]]:
     """The loci with some of train turned into val, in the proportion of the asked shares, and how it was done.
 
-    Whole contigs, so that neighbours stay on one side. Where all of train is on one contig, or `windows.split_by` is
-    ``locus``: stretches that overlap, by a hash of their place.
+    Whole contigs, so that neighbours stay on one side. Where they do not reach (all of train is on one, say), or
+    `windows.split_by` is ``locus``: stretches that overlap, by a hash of their place.
 
     Raises:
         EpisomeError: `windows.split_by` is ``contig`` and there is one alone.
@@ -107,7 +107,9 @@ def with_val(loci: Sequence[Locus], windows: Windows, seed: int) -> tuple[list[L
     train = [locus for locus in loci if locus.split == "train"]
     sizes = Counter(locus.contig for locus in train)
     shares = _train_and_val(windows.split)
-    by_locus = windows.split_by == "locus" or (windows.split_by != "contig" and len(sizes) == 1)
+    by_locus = windows.split_by == "locus" or (
+        windows.split_by != "contig" and not split.contigs_reach(sizes, shares, seed)
+    )
     if by_locus:
         merged = _merged(train)
         groups = {locus: _name(locus.contig, _around(merged, locus)) for locus in train}
