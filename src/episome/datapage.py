@@ -72,12 +72,14 @@ def _task(card: Mapping[str, Any], pictures: Sequence[Picture]) -> str:
         for part in ({"homology": card["homology"]} if card["homology"] else {}, card["how_made"], card["task_report"])
         for name, words in datacard.flat(part)
     )
+    nowhere = "" if card["contigs"] else "<p>These rows carry no coordinates: there is no picture of places.</p>"
     return f"""
 <section id="{task}" aria-labelledby="{task}-head">
 <h2 id="{task}-head">{task}</h2>
 <table>{origin}</table>
 <div class="wide">{_table(*datacard.counts(card))}</div>
 <div class="pictures">{"".join(map(_figure, pictures))}</div>
+{nowhere}
 <div class="wide">{_table(*datacard.contents(card))}</div>
 <div class="wide">{_table(*datacard.shortcuts(card))}</div>
 <details><summary>How the rows were made, and what was dropped</summary><ul>{made}</ul></details>

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from episome.dataset import label_column
@@ -34,6 +35,7 @@ MOST_CONTIGS = 12
 _BINS = 100
 _NAMES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" aria-hidden="true"'
 _WIDTH = 4.1
+_NARROW = 16
 _STYLE: dict[Any, Any] = {
     "text.parse_math": False,
     "svg.fonttype": "none",
@@ -219,13 +221,13 @@ def _gc_by_kind(seen: pd.DataFrame, task: Task) -> Picture:
 def _places(sites: pd.DataFrame, task: Task) -> Picture:
     """Sites per bin of the contigs with most of them; a bin's bars are stacked over the splits."""
     found = sites["contig"].value_counts()
-    names = sorted(sorted(found.index, key=lambda name: (-found[name], name))[:MOST_CONTIGS], key=_natural)
+    names = sorted(sorted(found.index, key=lambda name: (-found[name], _natural(name)))[:MOST_CONTIGS], key=_natural)
     drawn = sites[sites["contig"].isin(names)]
     width = max(1, -(-int(drawn["end"].max()) // _BINS))
     data = _binned(drawn, names, width)
     fullest = int(data["top"].max())
     scale, unit = _bases(width * _BINS)
-    figure, axes = _axes(1.4 + 0.36 * len(names))
+    figure, axes = _axes(1.4 + 0.36 * max(len(names), 3))
     for split in SPLITS:
         axes.add_patch(_bars(data[data["split"] == split], names, width / scale, fullest, OF_SPLIT[split]))
     for i, name in enumerate(names):
@@ -283,13 +285,17 @@ def _bases(length: int) -> tuple[int, str]:
 
 def _axes(height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-    return figure, figure.add_subplot()
+    axes = figure.add_subplot()
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))  # rows are counted
+    return figure, axes
 
 
 def _legend(axes: Axes, handles: list[Patch] | None = None) -> None:
     """Above the axes, where no bar can be behind it."""
     given = handles or axes.get_legend_handles_labels()[0]
-    axes.legend(handles=given, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2, handlelength=1.2)
+    columns = 2 if max(len(str(handle.get_label())) for handle in given) <= _NARROW else 1
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
+    axes.legend(handles=given, ncols=columns, handlelength=1.2, **place)
 
 
 def _picture(figure: Figure, name: str, title: str, words: str, data: pd.DataFrame) -> Picture:
