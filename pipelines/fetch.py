@@ -6,7 +6,7 @@ stay as they came (gzip), since what reads them streams them once.
 
 import gzip
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -14,8 +14,10 @@ from typing import Final
 from episome.sources import Fetch, FetchFiles
 from episome.types import EpisomeError
 from pipelines import pins, published, remote
-from pipelines.pins import Watch
 from pipelines.published import Stated
+
+Watch = Callable[[int, int | None], None]
+"""Told, while a file comes, how many bytes of it have, of how many (None where the host does not say)."""
 
 _GZIP: Final = b"\x1f\x8b"
 _PAGE: Final = (b"<!doctype html", b"<html")
@@ -147,7 +149,7 @@ def _as_pinned(wanted: Wanted, pin: pins.Pin, hosts: Hosts) -> str | None:
 def _download(wanted: Wanted, sha256: str | None, hosts: Hosts, watch: Watch) -> str:
     answer = remote.ask(wanted.url, hosts.timeout)
     stated = None if sha256 or wanted.checksums is None else _stated(wanted, wanted.checksums, hosts)
-    with pins.imported(wanted.url, wanted.path, watch) as fresh:
+    with pins.imported(wanted.url, wanted.path, lambda came: watch(came, answer.size)) as fresh:
         size = fresh.stat().st_size
         if answer.size not in {None, size}:
             raise FetchError(f"{wanted.url}: {size} bytes came, wanted {answer.size}; {_kept(wanted)}")

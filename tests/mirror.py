@@ -6,6 +6,7 @@ import ipaddress
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ class File:
         promised: bytes said to come beyond those that do.
         kind: its Content-Type.
         size: whether Content-Length is sent at all.
+        seconds: how long the body takes.
     """
 
     body: bytes
@@ -40,6 +42,7 @@ class File:
     promised: int = 0
     kind: str = "application/x-gzip"
     size: bool = True
+    seconds: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -117,7 +120,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = bool(file.promised) or not file.size
         self.end_headers()
         if with_body:
-            self.wfile.write(file.body)
+            for start in range(0, len(file.body), step := len(file.body) // 8 + 1):
+                self.wfile.write(file.body[start : start + step])
+                time.sleep(file.seconds / 8)
 
     def _is_folder(self) -> bool:
         return any(path.startswith(f"{self.path.rstrip('/')}/") for path in self._mirror.files) and self.path[-1] != "/"

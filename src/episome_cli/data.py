@@ -56,13 +56,13 @@ def fetch(species: tuple[str, ...], dry_run: bool, again: bool) -> None:
 
 
 @contextmanager
-def _bar(name: str) -> Iterator[Callable[[int], None]]:
+def _bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
     """A line that counts bytes, where somebody looks on; nothing else."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task(name, total=None)
-        yield lambda count: progress.update(task, completed=count)
+        yield lambda came, total: progress.update(task, completed=came, total=total)
 
 
 @data.command()

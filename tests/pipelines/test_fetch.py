@@ -1,6 +1,8 @@
 """Fetching from a host in Ensembl's layout on this machine, with the real dvc; no test reaches outside."""
 
+import gzip
 import hashlib
+import random
 import shutil
 import subprocess
 import sys
@@ -98,7 +100,7 @@ def get(host: Mirror, path: Path = HERE, *, again: bool = False, **changes: Any)
     """Fetch one file as the command does."""
     chosen = settings(host, **changes)
     (wanted,) = [file for file in fetch.plan(chosen, []) if file.path.name == path.name]
-    return fetch.get(wanted, fetch.Hosts(timeout=5), lambda _: None, again=again)
+    return fetch.get(wanted, fetch.Hosts(timeout=5), lambda *_: None, again=again)
 
 
 def sha256(content: bytes) -> str:
@@ -365,8 +367,20 @@ def test_a_table_of_names_is_fetched_as_plain_text(project: Path, host: Mirror) 
     files = FetchFiles(fasta=FASTA[5:], annotation=GTF[5:], aliases="names/chromAlias.txt", checksums="none")
     chosen = settings(host).model_copy(update={"species": {"human": files}})
     wanted = fetch.plan(chosen, ["human"])[-1]
-    assert "no checksum" in fetch.get(wanted, fetch.Hosts(timeout=5), lambda _: None)
+    assert "no checksum" in fetch.get(wanted, fetch.Hosts(timeout=5), lambda *_: None)
     assert (FOLDER / "chromAlias.txt").read_bytes() == b"chr1\t1\n"
+
+
+def test_who_watches_a_download_sees_it_grow(project: Path, host: Mirror) -> None:
+    body = gzip.compress(random.Random(1).randbytes(12_000_000), 1)
+    host.files[FASTA] = File(body=body, seconds=1.2)
+    size, seen = len(body), list[tuple[int, int | None]]()
+    wanted = fetch.plan(settings(host, checksums="none"), [])[0]
+    fetch.get(wanted, fetch.Hosts(timeout=5), lambda *now: seen.append(now))
+    assert {total for _, total in seen} == {size}
+    came = [count for count, _ in seen]
+    assert came == sorted(came)
+    assert any(0 < count < size for count in came)
 
 
 def test_no_answer_is_said_as_such(project: Path, host: Mirror) -> None:
