@@ -33,8 +33,8 @@ def run(name: str) -> None:
             simulate.write(genome, paths.world(name) / genome.species)
             bases = sum(map(len, genome.contigs.values()))
             print(
-                f"{genome.species}: {len(genome.genes)} genes, {len(genome.contigs)} contigs, "
-                f"{bases / 1e6:.2f} Mb (simulated)",
+                f"{genome.species}: {len(genome.genes)} genes, {len(genome.contigs)} contigs, {bases / 1e6:.2f} Mb "
+                f"(simulated, motif_divergence {chosen.motif_divergence:g})",
                 flush=True,
             )
 

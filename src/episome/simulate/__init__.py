@@ -1,6 +1,7 @@
 """Simulated genomes: genes and genomes evolved along the tree of four species, marked simulated wherever they go."""
 
-from episome.simulate.world import steps, world
-from episome.simulate.writing import truth, write
+from episome.simulate.truth import truth
+from episome.simulate.world import Genome, steps, world
+from episome.simulate.writing import write
 
-__all__ = ["steps", "truth", "world", "write"]
+__all__ = ["Genome", "steps", "truth", "world", "write"]

@@ -1,5 +1,6 @@
 """The root of the tree: a genome drawn from the blended facts of all species."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from episome.simulate.sites import (
     coding_positions,
     codons,
 )
-from episome.simulate.traits import Traits, draw, intron_lengths
+from episome.simulate.traits import Traits, background, draw, intron_lengths
 
 CODING_LEAST = 15  # bases of a coding exon: room for the motifs of both its ends
 INTRON_IN_UTR = 34  # bases of 5' UTR after an intron: room for acceptor and Kozak motif
@@ -28,12 +29,8 @@ BLOCK = 5  # neighbouring genes that share an isochore
 Piece = tuple[Part, Bytes]
 
 
-def background(length: int, gc: float, rng: np.random.Generator) -> Bytes:
-    """Independent bases of the given GC content."""
-    return draw(np.array([[(1 - gc) / 2, gc / 2, gc / 2, (1 - gc) / 2]]), np.zeros(length, dtype=np.int64), rng)
-
-
-def _lognormal(spec: dict[str, float], rng: np.random.Generator) -> int:
+def lognormal(spec: dict[str, float], rng: np.random.Generator) -> int:
+    """A length with that median and spread (standard deviation of its log), no shorter than the least."""
     return int(max(spec["least"], rng.lognormal(np.log(spec["median"]), spec["sigma"])))
 
 
@@ -60,6 +57,10 @@ def _coding(length: int, traits: Traits, rng: np.random.Generator) -> Bytes:
 
 def _gene(facts: Facts, traits: Traits, gc: float, ranks: np.ndarray, rng: np.random.Generator) -> list[Piece]:
     """Pieces of one gene from the intergenic stretch before it to the one after; one intron per rank."""
+
+    def free(length: int) -> Bytes:
+        return background(np.full(length, gc), traits.cpg, rng)
+
     low, high = facts.lengths["intergenic"]
     spaces = [int(rng.integers(low, high)) for _ in range(2)]
     lengths = iter(intron_lengths(traits, ranks).tolist())
@@ -67,19 +68,19 @@ def _gene(facts: Facts, traits: Traits, gc: float, ranks: np.ndarray, rng: np.ra
     exons = _exon_lengths(facts, len(ranks) + 1 - in_utr, rng)
     coding = _coding(sum(exons), traits, rng)
     pieces = [
-        (Part.INTERGENIC, background(spaces[0], gc, rng)),
-        (Part.UTR5, background(_lognormal(facts.lengths["utr5"], rng), gc, rng)),
+        (Part.INTERGENIC, free(spaces[0])),
+        (Part.UTR5, free(lognormal(facts.lengths["utr5"], rng))),
     ]
     if in_utr:
-        pieces += [(Part.INTRON, background(next(lengths), gc, rng)), (Part.UTR5, background(INTRON_IN_UTR, gc, rng))]
+        pieces += [(Part.INTRON, free(next(lengths))), (Part.UTR5, free(INTRON_IN_UTR))]
     for number, exon in enumerate(np.split(coding, np.cumsum(exons)[:-1])):
         if number:
-            pieces.append((Part.INTRON, background(next(lengths), gc, rng)))
+            pieces.append((Part.INTRON, free(next(lengths))))
         pieces.append((Part.CODING, exon))
     return [
         *pieces,
-        (Part.UTR3, background(_lognormal(facts.lengths["utr3"], rng), gc, rng)),
-        (Part.INTERGENIC, background(spaces[1], gc, rng)),
+        (Part.UTR3, free(lognormal(facts.lengths["utr3"], rng))),
+        (Part.INTERGENIC, free(spaces[1])),
     ]
 
 
@@ -99,6 +100,21 @@ def _without_stops(sites: Sites) -> Sites:
     return replace(sites, base=base)
 
 
+def lay(genes: Sequence[Sequence[Piece]], isochores: Ints) -> Sites:
+    """Columns over the genes' pieces laid end to end, no motif placed yet; one isochore per gene."""
+    flat = [piece for gene in genes for piece in gene]
+    sizes = [sum(len(base) for _, base in gene) for gene in genes]
+    total = sum(sizes)
+    return Sites(
+        base=np.concatenate([base for _, base in flat]),
+        part=np.concatenate([np.full(len(base), part, dtype=np.int8) for part, base in flat]),
+        slot=np.full(total, NO_SLOT, dtype=np.int16),
+        isochore=np.repeat(isochores, sizes).astype(np.int8),
+        gene=np.repeat(np.arange(len(genes), dtype=np.int32), sizes),
+        island=np.zeros(total, dtype=bool),
+    )
+
+
 def ancestor(facts: Facts, traits: Traits, genes: int, rng: np.random.Generator) -> tuple[Sites, Genes]:
     """Draw the genome at the root: genes on random strands, their splice, start and promoter motifs in place."""
     isochores = _isochores(facts, genes, rng)
@@ -107,19 +123,9 @@ def ancestor(facts: Facts, traits: Traits, genes: int, rng: np.random.Generator)
     pieces: list[list[Piece]] = []
     for index, own in enumerate(np.split(ranks, np.cumsum(counts)[:-1])):
         pieces.append(_gene(facts, traits, float(traits.gc[isochores[index]]), own, rng))
-    flat = [piece for gene in pieces for piece in gene]
-    sizes = [sum(len(base) for _, base in gene) for gene in pieces]
-    total = sum(sizes)
-    sites = Sites(
-        base=np.concatenate([base for _, base in flat]),
-        part=np.concatenate([np.full(len(base), part, dtype=np.int8) for part, base in flat]),
-        slot=np.full(total, NO_SLOT, dtype=np.int16),
-        isochore=np.repeat(isochores, sizes).astype(np.int8),
-        gene=np.repeat(np.arange(genes, dtype=np.int32), sizes),
-        island=np.zeros(total, dtype=bool),
-    )
+    sites = lay(pieces, isochores)
     for number, motif in enumerate(facts.motifs):
-        if motif.anchor != "tss":
+        if not motif.promoter:
             sites = hang(sites, traits, number, anchors(sites, motif.anchor), rng)
     known = Genes(
         order=np.arange(genes),

@@ -25,12 +25,12 @@ from episome.simulate.sites import (
     edit,
     introns,
 )
-from episome.simulate.traits import Traits, intron_lengths
+from episome.simulate.traits import Traits, background, draw, intron_lengths
 
 STEP = 0.04  # substitutions per site in one step; short against every branch
 INDEL_STEPS = 4  # steps between two rounds of indels
 UTR_RATE = 0.6  # share of mutations in UTRs that are accepted
-MISSENSE_RATE = 0.08  # share of amino-acid changes that are accepted
+MISSENSE_RATE = 0.13  # share of amino-acid changes that are accepted
 ISLAND_CPG = 0.03  # CpG decay inside islands, relative to outside
 MARGIN = 8  # bases around motifs and exons without indels
 CORE = 60  # bases before a transcription start without indels
@@ -155,33 +155,56 @@ def _substitute(
     return replace(sites, base=base)
 
 
-def _free(sites: Sites) -> Mask:
+def _far(held: Mask) -> Mask:
+    """Which bases have none that is held within `MARGIN`."""
+    near = np.pad(np.cumsum(held, dtype=np.int32), (MARGIN + 1, MARGIN), mode="edge")
+    near[: MARGIN + 1] = 0
+    return near[2 * MARGIN + 1 :] == near[: -2 * MARGIN - 1]
+
+
+def free(sites: Sites) -> Mask:
     """Where indels may fall: intergenic, introns and 3' UTR, away from motifs, exons and core promoters."""
     held = (sites.slot != NO_SLOT) | (sites.part == Part.CODING) | (sites.part == Part.UTR5)
     held[0] = held[-1] = True
     for start in anchors(sites, "tss"):
         held[start - CORE : start] = True
     held[borders(sites)] = True
-    near = np.pad(np.cumsum(held, dtype=np.int32), (MARGIN + 1, MARGIN), mode="edge")
-    near[: MARGIN + 1] = 0
-    return near[2 * MARGIN + 1 :] == near[: -2 * MARGIN - 1]
+    return _far(held)
 
 
 def _indels(sites: Sites, facts: Facts, time: float, rng: np.random.Generator) -> Sites:
     """Insert and delete short stretches in free sequence, as many bases of the one as of the other on average."""
-    free = _free(sites)
-    places = np.flatnonzero(free)
+    loose = free(sites)
+    places = np.flatnonzero(loose)
     stop = facts.mutation["indel_stop"]
     count = int(rng.poisson(len(places) * time * facts.mutation["indels_per_substitution"] / 2))
     keep = np.ones(len(sites), dtype=bool)
     starts, lengths = rng.choice(places, size=count), rng.geometric(stop, size=count)
     gone = np.repeat(starts, lengths) + np.concatenate([np.arange(length) for length in lengths] or [starts])
     gone = gone[gone < len(sites)]
-    keep[gone[free[gone]]] = False
+    keep[gone[loose[gone]]] = False
     kept = places[keep[places]]
     where = np.sort(np.repeat(rng.choice(kept, size=count), rng.geometric(stop, size=count)))
     donors = rng.choice(kept, size=len(where))
     return edit(sites, keep, where, sites.base[donors])
+
+
+def _coding_indels(sites: Sites, facts: Facts, traits: Traits, time: float, rng: np.random.Generator) -> Sites:
+    """Delete and insert whole codons, away from motifs and exon ends, so that frames and sites stay as they are."""
+    codon = coding_positions(sites).reshape(-1, 3)
+    loose = _far((sites.slot != NO_SLOT) | (sites.part != Part.CODING))
+    whole = np.flatnonzero(loose[codon].all(axis=1) & (codon[:, 2] - codon[:, 0] == 2))
+    rate, stop = facts.mutation["coding_indels_per_substitution"], facts.mutation["coding_indel_stop"]
+    lost, gained = rng.poisson(3 * len(whole) * time * rate / 2, size=2)
+    keep = np.ones(len(sites), dtype=bool)
+    for start, length in zip(rng.choice(whole, size=lost), rng.geometric(stop, size=lost), strict=True):
+        run = np.arange(start, start + length)
+        keep[codon[run[np.isin(run, whole)]]] = False
+    kept = whole[keep[codon[whole, 2]]]
+    after = np.sort(np.repeat(rng.choice(kept, size=gained), rng.geometric(stop, size=gained)))
+    new = draw(traits.codons[None], np.zeros(len(after), dtype=np.int64), rng).astype(np.int64)
+    bases = (new[:, None] // PLACE % 4).reshape(-1).astype(np.int8)
+    return edit(sites, keep, np.repeat(codon[after, 2], 3), bases)
 
 
 def _middle(traits: Traits, starts: Ints, ends: Ints) -> tuple[Ints, Ints]:
@@ -211,10 +234,8 @@ def _resize_introns(
             keep[at - shorter // 2 : at - shorter // 2 + shorter] = False
     grow = np.maximum(wanted, 0)
     where = np.repeat(middle, grow)
-    copied = np.flatnonzero(sites.part[: -int(traits.intron[1, -1])] == Part.INTERGENIC)
-    donors = np.repeat(rng.choice(copied, size=len(grow)), grow)
-    donors += np.arange(len(where)) - np.repeat(np.cumsum(grow) - grow, grow)
-    return edit(sites, keep, where, sites.base[donors]), replace(genes, intron_rank=ranks)
+    new = background(traits.gc[sites.isochore[where]], traits.cpg, rng)
+    return edit(sites, keep, where, new), replace(genes, intron_rank=ranks)
 
 
 def _rearrange(genes: Genes, length: float, rng: np.random.Generator) -> Genes:
@@ -248,6 +269,7 @@ def branch(
         sites = _substitute(sites, traits, rate, coding, time, rng)
         if step % INDEL_STEPS == INDEL_STEPS - 1:
             sites = _indels(sites, facts, time * INDEL_STEPS, rng)
+            sites = _coding_indels(sites, facts, traits, time * INDEL_STEPS, rng)
             coding = coding_positions(sites)
         advance()
     return sites, genes

@@ -17,6 +17,7 @@ Floats = npt.NDArray[np.float64]
 
 SPECIES = ("human", "mouse", "zebrafish", "fly")
 CODONS = tuple(a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT")
+LONGEST_RANK = 0.95  # where the long part of the intron lengths is cut
 AMINO_ACIDS = "KNKNTTTTRSRSIIMIQHQHPPPPRRRRLLLLEDEDAAAAGGGGVVVV*Y*YSSSS*CWCLFLF"
 """Standard genetic code in the order of `CODONS`; ``*`` is a stop."""
 
@@ -27,8 +28,9 @@ class Motif:
 
     Attributes:
         name: key in facts.json.
-        anchor: ``tss``, ``start_codon``, ``intron_start``, ``intron_end`` or ``gene_end``; the last two name the
-            first base after the intron or gene.
+        anchor: ``tss``, ``tata``, ``start_codon``, ``intron_start``, ``intron_end`` or ``gene_end``; the last two
+            name the first base after the intron or gene; ``tata`` is the first base of the gene's TATA motif, or
+            where that would be.
         offset: lowest and highest distance in bases from the anchor to the motif's first column.
         columns: species → float64[width, 4], each row adding up to one, bases A C G T.
         use: species → share of the anchors that carry it.
@@ -39,6 +41,11 @@ class Motif:
     offset: tuple[int, int]
     columns: Mapping[str, Floats]
     use: Mapping[str, float]
+
+    @property
+    def promoter(self) -> bool:
+        """Whether it belongs to the promoter, which is gained and lost along the tree."""
+        return self.anchor in ("tss", "tata")
 
     @property
     def width(self) -> int:
@@ -68,10 +75,9 @@ class Facts:
     Attributes:
         nodes: name → node, parents before children.
         motifs: in the order of the file.
-        composition, mutation, lengths: blocks of the file as they are.
+        composition, mutation, lengths, repeats, transcripts, noncoding, contigs: blocks of the file as they are.
         codons: species → float64[64], zero for stops.
         stops: species → float64[64], zero for sense codons.
-        contigs: species → contig names.
     """
 
     nodes: Mapping[str, Node]
@@ -79,9 +85,12 @@ class Facts:
     composition: Mapping[str, Any]
     mutation: Mapping[str, Any]
     lengths: Mapping[str, Any]
+    repeats: Mapping[str, Any]
+    transcripts: Mapping[str, Any]
+    noncoding: Mapping[str, Any]
+    contigs: Mapping[str, Any]
     codons: Mapping[str, Floats]
     stops: Mapping[str, Floats]
-    contigs: Mapping[str, tuple[str, ...]]
 
 
 def _shares(rows: Any) -> Floats:
@@ -114,10 +123,24 @@ def load() -> Facts:
         composition=raw["composition"],
         mutation=raw["mutation"],
         lengths=raw["lengths"],
+        repeats=raw["repeats"],
+        transcripts=raw["transcripts"],
+        noncoding=raw["noncoding"],
+        contigs=raw["contigs"],
         codons={species: _codon_table(raw["codons"]["usage"][species]) for species in SPECIES},
         stops={species: _codon_table(raw["stops"]["usage"][species]) for species in SPECIES},
-        contigs={species: tuple(raw["contigs"][species]) for species in SPECIES},
     )
+
+
+def intron_quantiles(facts: Facts, species: str, ranks: Floats) -> Floats:
+    """Intron lengths in bases at the given ranks (0..1) of one species: the short part, then the scaled long one."""
+    known = facts.lengths["intron"][species]
+    short, over = known["short_share"], known["over"]
+    scale = known["mean_beyond"] * facts.lengths["long_intron_scale"][species]
+    shares, quantiles = np.array(known["short"]).T
+    inside = np.exp(np.interp(ranks / short, shares, np.log(quantiles)))
+    beyond = np.clip((ranks - short) / (1 - short), 0.0, LONGEST_RANK)
+    return np.where(ranks <= short, inside, over - scale * np.log1p(-beyond))
 
 
 def path_to(nodes: Mapping[str, Node], name: str) -> tuple[str, ...]:

@@ -31,6 +31,15 @@ def _drop(sites: Sites, traits: Traits, motif: int, lost: Mask) -> Sites:
     return replace(sites, slot=np.where(gone, np.int16(NO_SLOT), sites.slot))
 
 
+def _tata(sites: Sites, traits: Traits, at: Ints) -> Ints:
+    """First base of each gene's TATA motif, or where it lies in most genes that have one."""
+    (number,) = (number for number, motif in enumerate(traits.slots.motifs) if motif.name == "tata")
+    found = np.flatnonzero(sites.slot == traits.slots.starts[number])
+    places = at + traits.slots.motifs[number].offset[0]
+    places[sites.gene[found]] = found
+    return places
+
+
 def _islands(sites: Sites, has: Mask, at: Ints) -> Sites:
     island = np.zeros(len(sites), dtype=bool)
     for start in at[has]:
@@ -48,12 +57,13 @@ def promote(
     at = anchors(sites, "tss")
     promoter = genes.promoter.copy()
     for number, motif in enumerate(traits.slots.motifs):
-        if motif.anchor != "tss":
+        if not motif.promoter:
             continue
+        hangs = at if motif.anchor == "tss" else _tata(sites, traits, at)
         turned = rng.random(len(at)) < turnover
         wanted = np.where(turned, rng.random(len(at)) < traits.use[number], promoter[:, number])
         sites = _drop(sites, traits, number, promoter[:, number] & ~wanted)
-        sites = hang(sites, traits, number, at[wanted & ~promoter[:, number]], rng)
+        sites = hang(sites, traits, number, hangs[wanted & ~promoter[:, number]], rng)
         columns = traits.slots.columns(number)
         promoter[:, number] = False
         promoter[sites.gene[sites.slot == columns.start], number] = True

@@ -4,7 +4,7 @@ Annotation is a column beside the bases, so it cannot go out of step with them. 
 the genes are kept apart and applied when the genome is written.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 
 import numpy as np
@@ -54,6 +54,10 @@ class Sites:
 
     def __len__(self) -> int:
         return len(self.base)
+
+    def part_of(self, start: int, end: int) -> "Sites":
+        """The columns of a stretch."""
+        return Sites(**{field.name: getattr(self, field.name)[start:end] for field in fields(self)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

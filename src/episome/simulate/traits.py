@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from episome.simulate.facts import SPECIES, Facts, Floats, Motif, Node
+from episome.simulate.facts import SPECIES, Facts, Floats, Motif, Node, intron_quantiles
 
+RANKS = np.linspace(0, 1, 501)  # of the intron lengths that are kept
 FLOOR = 0.004  # least frequency of a base in a column that is not invariant
 SURE = 0.999  # a column at least this sure is invariant: it never mutates
 
@@ -38,7 +39,8 @@ class Traits:
         kappa: transition/transversion rate ratio.
         cpg_factor: how much faster C mutates to T in CpG than elsewhere.
         codons, stops: float64[64] target usage.
-        intron: float64[2, n], shares and the base-pair quantiles at them.
+        cpg: observed-to-expected CpG of new free sequence.
+        intron: float64[501], log of the intron lengths at evenly spaced ranks.
     """
 
     length: float
@@ -52,6 +54,7 @@ class Traits:
     cpg_factor: float
     codons: Floats
     stops: Floats
+    cpg: float
     intron: Floats
 
 
@@ -92,8 +95,7 @@ def of(facts: Facts, node: Node, divergence: float) -> Traits:
     table[~fixed] = np.clip(table[~fixed], FLOOR, None)
     table /= table.sum(axis=1, keepdims=True)
     composition, mutation = facts.composition, facts.mutation
-    quantiles = {species: np.log(np.array(facts.lengths["intron"][species])[:, 1]) for species in SPECIES}
-    shares = np.array(facts.lengths["intron"][SPECIES[0]])[:, 0]
+    introns = {species: np.log(intron_quantiles(facts, species, RANKS)) for species in SPECIES}
     return Traits(
         length=node.length,
         slots=slots(facts.motifs),
@@ -106,13 +108,14 @@ def of(facts: Facts, node: Node, divergence: float) -> Traits:
         cpg_factor=float(_mean(mutation["cpg_factor"], blend)),
         codons=_mean(facts.codons, blend),
         stops=_mean(facts.stops, blend),
-        intron=np.stack([shares, np.exp(_mean(quantiles, blend))]),
+        cpg=float(_mean(composition["cpg_oe"], blend)),
+        intron=_mean(introns, blend),
     )
 
 
 def intron_lengths(traits: Traits, ranks: Floats) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Intron lengths in bases at the given ranks (0..1) of the lineage's length distribution."""
-    return np.exp(np.interp(ranks, traits.intron[0], np.log(traits.intron[1]))).astype(np.int64)
+    return np.exp(np.interp(ranks, RANKS, traits.intron)).astype(np.int64)
 
 
 def draw(
@@ -121,3 +124,20 @@ def draw(
     """Draw one category per entry of ``rows`` from that row of a frequency table; same shape as ``rows``."""
     cumulative = np.cumsum(table, axis=1)[:, :-1]
     return (rng.random(rows.shape)[..., None] > cumulative[rows]).sum(axis=-1).astype(np.int8)
+
+
+def background(gc: Floats, cpg: float, rng: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
+    """Free sequence: bases of the GC content asked for at each place, CpG as rare as ``cpg`` times its expectation.
+
+    Bases are independent; then most CpG become TpG or CpA, as deamination leaves them.
+    """
+    left = cpg * gc**2 / 4  # share of places at which a CpG is to stay
+    drawn = 2 * (1 - np.sqrt(1 - gc + left))  # the GC content that loses drawn**2 / 4 - left and so comes to gc
+    strong = rng.random(len(gc)) < drawn
+    base = np.where(strong, rng.integers(1, 3, size=len(gc)), rng.integers(0, 2, size=len(gc)) * 3)
+    pairs = np.flatnonzero((base[:-1] == 1) & (base[1:] == 2))
+    lost = pairs[rng.random(len(pairs)) < 1 - left[pairs] * 4 / drawn[pairs] ** 2]
+    to_t = rng.random(len(lost)) < 0.5
+    base[lost[to_t]] = 3
+    base[lost[~to_t] + 1] = 0
+    return base.astype(np.int8)

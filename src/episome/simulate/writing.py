@@ -1,12 +1,13 @@
-"""A simulated genome on disk: FASTA and GTF as Ensembl writes them, and what is true about it as JSON."""
+"""A simulated genome on disk: FASTA and GTF as Ensembl writes them; every file says that it is simulated."""
 
 import gzip
 import json
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from episome.simulate.assembly import Gene, Genome, Interval
+from episome.simulate.gene import Gene, Interval, Transcript
+from episome.simulate.truth import truth
+from episome.simulate.world import Genome
 
 LINE = 60  # bases of a FASTA line
 
@@ -27,49 +28,65 @@ def _write_gzip(path: Path, lines: Iterator[str]) -> None:
     path.write_bytes(gzip.compress("".join(lines).encode("ascii"), compresslevel=6, mtime=0))
 
 
+def _marks(genome: Genome) -> tuple[str, str]:
+    return f"seed {genome.parameters['seed']}", f"motif_divergence {genome.parameters['motif_divergence']}"
+
+
 def _fasta(genome: Genome) -> Iterator[str]:
+    marks = " ".join(mark.replace(" ", ":") for mark in _marks(genome))
     for name, sequence in genome.contigs.items():
-        yield f">{name} dna:chromosome chromosome:{genome.species}:{name}:1:{len(sequence)}:1 REF\n"
+        kind = genome.assembly.kinds[name]
+        place = f"{kind}:{genome.species}:{name}:1:{len(sequence)}:1"
+        yield f">{name} dna_sm:{kind} {place} REF simulated:true {marks}\n"
         for start in range(0, len(sequence), LINE):
             yield sequence[start : start + LINE] + "\n"
 
 
 def _gtf(genome: Genome) -> Iterator[str]:
     yield f"#!genome-build {genome.species}\n"
-    yield f"#!simulated true; seed {genome.parameters['seed']}\n"
+    yield f"#!simulated true; {'; '.join(_marks(genome))}\n"
     for gene in genome.genes:
-        yield from _gene_lines(gene)
+        yield _line(gene, "gene", gene.span)
+        for transcript in gene.transcripts:
+            yield from _transcript_lines(gene, transcript)
 
 
 def _line(gene: Gene, feature: str, interval: Interval, extra: str = "", frame: str = ".") -> str:
     """One GTF line; the interval becomes 1-based inclusive here and nowhere else."""
     start, end = interval
-    shared = f'gene_id "{gene.name}"; family "{gene.family}"; gene_source "simulated"; gene_biotype "protein_coding";'
+    family = f' family "{gene.family}";' if gene.family else ""
+    parent = f' parent_gene "{gene.parent}";' if gene.parent else ""
+    shared = f'gene_id "{gene.name}";{family}{parent} gene_source "simulated"; gene_biotype "{gene.biotype}";'
     return f"{gene.contig}\tsimulated\t{feature}\t{start + 1}\t{end}\t.\t{gene.strand}\t{frame}\t{shared}{extra}\n"
 
 
-def _gene_lines(gene: Gene) -> Iterator[str]:
-    """Lines of a gene: gene, transcript, then its exons with their parts in the order of transcription."""
-    own = f' transcript_id "{gene.transcript}"; transcript_biotype "protein_coding"; tag "Ensembl_canonical";'
-    yield _line(gene, "gene", gene.span)
-    yield _line(gene, "transcript", gene.span, own)
+def _transcript_lines(gene: Gene, transcript: Transcript) -> Iterator[str]:
+    """Lines of a transcript, then its exons with their parts in the order of transcription."""
+    tags = 'tag "basic"; tag "Ensembl_canonical";' if transcript.kind == "canonical" else 'tag "basic";'
+    own = f' transcript_id "{transcript.name}"; transcript_biotype "{gene.biotype}"; {tags}'
+    yield _line(gene, "transcript", transcript.span, own)
     step = 1 if gene.strand == "+" else -1
-    first = gene.coding[0][0], gene.coding[-1][1]
-    start_codon = (first[0], first[0] + 3) if step > 0 else (first[1] - 3, first[1])
-    stop_codon = (first[1] - 3, first[1]) if step > 0 else (first[0], first[0] + 3)
+    codons = _codons(gene, transcript)
     done = 0
-    for number, exon in enumerate(gene.exons[::step], start=1):
+    for number, exon in enumerate(transcript.exons[::step], start=1):
         numbered = f' exon_number "{number}";{own}'
         yield _line(gene, "exon", exon, numbered)
-        for part in [part for part in gene.coding if exon[0] <= part[0] and part[1] <= exon[1]]:
-            sense = _without(part, stop_codon)
-            yield _line(gene, "CDS", sense, numbered, str(-done % 3))
-            if exon[0] <= start_codon[0] < exon[1]:
-                yield _line(gene, "start_codon", start_codon, numbered, "0")
-            if exon[0] <= stop_codon[0] < exon[1]:
-                yield _line(gene, "stop_codon", stop_codon, numbered, "0")
+        for part in [part for part in transcript.coding if exon[0] <= part[0] and part[1] <= exon[1]]:
+            yield _line(gene, "CDS", _without(part, codons["stop_codon"]), numbered, str(-done % 3))
             done += part[1] - part[0]
-    yield from (_line(gene, name, interval, own) for name, interval in _untranslated(gene, first))
+            for name, codon in codons.items():
+                if part[0] <= codon[0] < part[1]:
+                    yield _line(gene, name, codon, numbered, "0")
+    yield from (_line(gene, name, interval, own) for name, interval in _untranslated(gene, transcript))
+
+
+def _codons(gene: Gene, transcript: Transcript) -> dict[str, Interval]:
+    """Where translation starts and stops; both codons lie whole in one exon."""
+    if not transcript.coding:
+        return {}
+    low, high = transcript.coding[0][0], transcript.coding[-1][1]
+    left, right = ("start_codon", "stop_codon")[:: 1 if gene.strand == "+" else -1]
+    return {left: (low, low + 3), right: (high - 3, high)}
 
 
 def _without(part: Interval, stop_codon: Interval) -> Interval:
@@ -79,38 +96,14 @@ def _without(part: Interval, stop_codon: Interval) -> Interval:
     return (part[0], stop_codon[0]) if part[1] == stop_codon[1] else part
 
 
-def _untranslated(gene: Gene, coding: Interval) -> Iterator[tuple[str, Interval]]:
+def _untranslated(gene: Gene, transcript: Transcript) -> Iterator[tuple[str, Interval]]:
     """Exon parts before and after the coding sequence, named by the strand."""
+    if not transcript.coding:
+        return
+    low, high = transcript.coding[0][0], transcript.coding[-1][1]
     left, right = ("five_prime_utr", "three_prime_utr")[:: 1 if gene.strand == "+" else -1]
-    for start, end in gene.exons:
-        if start < coding[0]:
-            yield left, (start, min(end, coding[0]))
-        if end > coding[1]:
-            yield right, (max(start, coding[1]), end)
-
-
-def truth(genome: Genome) -> dict[str, object]:
-    """What is known about a simulated genome: its parameters, counts, composition and every gene's signals."""
-    sequence = "N".join(genome.contigs.values())
-    known = len(sequence) - sequence.count("N")
-    c, g = sequence.count("C") / known, sequence.count("G") / known
-    return {
-        "simulated": True,
-        "species": genome.species,
-        "parameters": genome.parameters,
-        "counts": {
-            "contigs": {name: len(bases) for name, bases in genome.contigs.items()},
-            "bases": sum(map(len, genome.contigs.values())),
-            "n": sum(bases.count("N") for bases in genome.contigs.values()),
-            "genes": len(genome.genes),
-            "exons": sum(len(gene.exons) for gene in genome.genes),
-            "introns": sum(len(gene.exons) - 1 for gene in genome.genes),
-            "minus_strand": sum(gene.strand == "-" for gene in genome.genes),
-            "signals": dict(Counter(signal for gene in genome.genes for signal in gene.signals)),
-        },
-        "composition": {
-            "gc": round(c + g, 4),
-            "cpg_observed_to_expected": round(sequence.count("CG") / known / (c * g), 4),
-        },
-        "genes": {gene.name: {"family": gene.family, "signals": list(gene.signals)} for gene in genome.genes},
-    }
+    for start, end in transcript.exons:
+        if start < low:
+            yield left, (start, min(end, low))
+        if end > high:
+            yield right, (max(start, high), end)
