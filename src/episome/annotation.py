@@ -46,7 +46,8 @@ class Transcript:
             cds_start_NF, with a first phase that is not 0, with a CDS that is no multiple of three, and without a
             start_codon line in a file that has such lines.
         tss_complete: its first base is where transcription begins, as far as the file knows. False with the tags
-            mRNA_start_NF and cds_start_NF, and where the file has no exon lines for it.
+            mRNA_start_NF and cds_start_NF, where the file has no exon lines for it, and (as for `start_complete`) where
+            a GFF3 has no line for the transcript itself or says ``partial=true``.
     """
 
     id: str

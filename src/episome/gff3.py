@@ -1,7 +1,8 @@
 """GFF3 lines, made into drafts of transcripts: Ensembl, GENCODE, NCBI and FlyBase.
 
 An exon names its transcripts by ``Parent``, often several of them; a transcript names its gene likewise. A transcript
-without a line of its own stands for its own gene: nothing says which other it belongs to.
+without a line of its own has no gene but itself, and unknown ends: where its line was lost, as files cut from larger
+ones show, so may have been its first exons.
 https://github.com/The-Sequence-Ontology/Specifications/blob/master/gff3.md
 """
 
@@ -31,7 +32,7 @@ def collect(lines: Iterable[Line]) -> Drafts:
             _note(drafts, line, parents, tags)
     for key, draft in drafts.transcripts.items():
         draft.gene = _root(key.id, parents)
-        draft.marks = tags.get(key.id, 0)
+        draft.marks = tags.get(key.id, CDS_START_OPEN | MRNA_START_OPEN)
     return drafts
 
 
@@ -80,8 +81,7 @@ def _note(drafts: Drafts, line: Line, parents: dict[str, str], tags: dict[str, i
     found = marks(named.get("tag", []))
     if named.get("partial") == ["true"]:
         found |= CDS_START_OPEN | MRNA_START_OPEN
-    if found:
-        tags[name] = tags.get(name, 0) | found
+    tags[name] = tags.get(name, 0) | found
     above = named.get("Parent", [""])[0]
     if not above:
         return
