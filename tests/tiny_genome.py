@@ -1,11 +1,16 @@
 """Small genomes with known sites, written as FASTA and Ensembl-style GTF, for the tests that read genomes."""
 
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from episome import contigs, places, territory
 from episome.annotation import Interval, Transcript
+from episome.places import Genome
 from episome.sequence import reverse_complement
 from tests import table_rows
 
@@ -54,13 +59,25 @@ def gene(
     strand: str = "+",
     name: str = "g",
     contig_name: str = "c0",
-    **changes: str | bool,
+    **changes: str | bool | int,
 ) -> Transcript:
     """A transcript of which a test states what it cares for."""
     given: dict[str, Any] = {"biotype": "", "family": "", "rank": 0, "start_complete": True, "tss_complete": True}
     return Transcript(
         id=f"{name}T", gene=name, contig=contig_name, strand=strand, exons=exons, cds=cds, **{**given, **changes}
     )
+
+
+@contextmanager
+def surveyed(sequences: Mapping[str, str], transcripts: Sequence[Transcript], seed: int = 3) -> Iterator[Genome]:
+    """An open genome of a few contigs, divided by families or loci."""
+    lengths = {name: len(sequence) for name, sequence in sequences.items()}
+    owners = territory.divide(transcripts, lengths, WINDOWS.split, seed, {}, "family")
+    with tempfile.TemporaryDirectory() as folder:
+        fasta = Path(folder) / "genome.fa"
+        fasta.write_text("".join(f">{name}\n{sequence}\n" for name, sequence in sequences.items()))
+        with contigs.open(fasta, "n") as opened:
+            yield places.survey(opened, tuple(lengths), transcripts, owners)
 
 
 def gtf_lines(name: str, contig_name: str, span: tuple[int, int], strand: str, family: str = "") -> list[str]:
