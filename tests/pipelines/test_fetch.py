@@ -14,11 +14,12 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from episome.sources import Fetch, FetchFiles
+from episome import genome
+from episome.sources import Fetch, FetchFiles, GenomeSource
 from episome.types import EpisomeError
 from episome_cli.main import main
 from pipelines import fetch, pins
-from tests import mirror
+from tests import mirror, tiny_genome
 from tests.conftest import ROOT
 from tests.mirror import FASTA, GTF, File, Mirror
 
@@ -130,6 +131,20 @@ def test_the_command_leaves_files_pins_and_hashes_that_git_takes(filled: tuple[P
     )
     assert "up to date" in said.stdout
     assert yaml.safe_load((folder / f"{HERE}.dvc").read_text())["deps"][0]["path"] == f"{running.url}{FASTA}"
+
+
+def test_the_folder_is_a_genome_source_as_it_is(project: Path, host: Mirror, tmp_path: Path) -> None:
+    toy = tiny_genome.write(tmp_path / "toy")
+    host.put(FASTA, mirror.packed((toy / "genome.fa").read_text()))
+    host.put(GTF, mirror.packed((toy / "genes.gtf").read_text()))
+    for path in (HERE, ANNOTATION):
+        get(host, path)
+    source = GenomeSource.model_validate(
+        {"kind": "genome", "folder": FOLDER, "tasks": ["donor"], "licence": "none", "citation": "toy"}
+    )
+    with genome.opened(source, tiny_genome.WINDOWS) as (_, transcripts, report):
+        assert report["files"] == {"fasta": HERE.name, "annotation": ANNOTATION.name}
+        assert len(transcripts) == 18
 
 
 def test_a_second_run_downloads_nothing(fetched: Path, host: Mirror) -> None:
