@@ -27,7 +27,7 @@ def main(species: str) -> None:
         sha256=hashlib.sha256(source.read_bytes()).hexdigest(),
         windows=json.loads((paths.windows(species) / "report.json").read_text(encoding="utf-8")),
         check=_read(paths.check(species) / "result.json"),
-        homology=_read(Path("data/homology/report.json")),
+        homology=_read(paths.homology() / "report.json"),
     )
     cards = [datacard.card(rows, task, facts) for task in tasks]
     folder = paths.cards(species)

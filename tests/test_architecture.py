@@ -112,6 +112,7 @@ def test_paths_and_the_pipeline_agree_on_every_output() -> None:
         paths.genes,
         paths.windows,
         paths.check,
+        paths.cards,
         paths.corpus,
         paths.adapter,
         paths.evaluation,
@@ -120,6 +121,7 @@ def test_paths_and_the_pipeline_agree_on_every_output() -> None:
         paths.registration,
     )
     known = {paths.world("x"), paths.homology(), paths.base(), paths.adapter("base"), paths.bundle("base")}
+    known |= {paths.baselines(), paths.baselines_page()}
     known |= {path("x") for path in of_species}
     assert {Path(out) for out in written("x")} == known
 
