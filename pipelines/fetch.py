@@ -77,8 +77,9 @@ def _files(settings: Fetch, name: str, files: FetchFiles) -> list[Wanted]:
         return template.replace("{release}", str(settings.release))
 
     wanted = []
-    checksums = files.checksums or settings.checksums
-    for template in filter(None, (files.fasta, files.annotation, files.aliases)):
+    for role, template in files.paths.items():
+        own = files.checksums.get(role) if isinstance(files.checksums, dict) else files.checksums
+        checksums = own or settings.checksums
         url = f"{files.base or settings.base}/{filled(template)}"
         beside, _, file = url.rpartition("/")
         wanted.append(

@@ -47,6 +47,13 @@ def test_a_species_may_have_another_host_and_another_list() -> None:
     assert (third.url, third.checksums) == ("https://example.com/gold/release-115/x.fa.gz", None)
 
 
+def test_a_file_may_have_a_list_of_its_own() -> None:
+    own = FILES | {"aliases": "names.txt", "checksums": {"fasta": "md5sum.txt", "aliases": "none"}}
+    lists = [file.checksums for file in fetch.plan(section(species={"human": own}), ["human"])]
+    beside = "https://example.org/pub/release-115"
+    assert lists == [f"{beside}/md5sum.txt", f"{beside}/CHECKSUMS", None]
+
+
 @pytest.mark.parametrize(
     ("base", "says"),
     [

@@ -205,6 +205,9 @@ class Homology(Frozen):
     coverage: Share
 
 
+FileRole = Literal["fasta", "annotation", "aliases"]
+
+
 class FetchFiles(Frozen):
     """Where the files of one species lie below a base URL; ``{release}`` stands for the release.
 
@@ -213,14 +216,20 @@ class FetchFiles(Frozen):
         annotation: path of the GTF or GFF3 file.
         aliases: path of a table of contig names, where the two name their contigs differently.
         base: another base URL for this species alone.
-        checksums: another `Fetch.checksums` for this species alone.
+        checksums: another `Fetch.checksums` for this species alone, or for some of its files.
     """
 
     fasta: Text
     annotation: Text
     aliases: Text | None = None
     base: Url | None = None
-    checksums: Text | None = None
+    checksums: Text | dict[FileRole, Text] | None = None
+
+    @property
+    def paths(self) -> dict[FileRole, str]:
+        """Role → path, of those that there are."""
+        paths: dict[FileRole, str] = {"fasta": self.fasta, "annotation": self.annotation}
+        return paths | ({"aliases": self.aliases} if self.aliases else {})
 
 
 class Fetch(Frozen):
@@ -231,7 +240,7 @@ class Fetch(Frozen):
         base: URL that the paths are below.
         release: one release, by number: what a host calls current changes under the same URL.
         checksums: file beside each download that states what it must be, or ``none`` where the host has none.
-        timeout_seconds: how long the host may be silent when asked what it has; for the download itself DVC has its own.
+        timeout_seconds: how long the host may be silent when asked what it has; DVC has a limit of its own.
         species: name of the folder → its files.
     """
 
@@ -245,7 +254,7 @@ class Fetch(Frozen):
     @model_validator(mode="after")
     def _paths_are_of_one_release(self) -> "Fetch":
         for name, files in self.species.items():
-            for role, path in files.model_dump(include={"fasta", "annotation", "aliases"}, exclude_none=True).items():
+            for role, path in files.paths.items():
                 where = f"species.{name}.{role}: {path!r}"
                 if path.startswith("/") or path.endswith("/"):
                     raise ValueError(f"{where}: wanted the path of a file below {files.base or self.base}")
