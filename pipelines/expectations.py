@@ -140,16 +140,20 @@ def write_docs(outcome: Outcome, folder: Path) -> None:
 def _line(audited: pd.DataFrame, rule: Rule, one: dict[str, Any]) -> dict[str, Any]:
     """One rule's verdict.
 
-    `count` is the number of offending rows; `observed` what a rule about a whole split saw, or the largest value
-    where a largest one is allowed, None where nothing could be judged.
+    `count` is the number of offending rows. `observed` is what a rule about a whole split saw, the largest value where
+    a largest one is allowed, or the share of exceptions where some are; None where nothing could be judged.
     """
     result = one["result"]
-    largest = audited[rule.column].max() if rule.kind == "range" and rule.least is None else None
+    observed = result.get("observed_value")
+    if rule.kind == "range" and rule.least is None:
+        observed = float(largest) if pd.notna(largest := audited[rule.column].max()) else None
+    elif rule.kind == "rare" and (percent := result.get("unexpected_percent_nonmissing")) is not None:
+        observed = round(percent / 100, 6)
     return {
         **one["expectation_config"]["meta"],
         "passed": one["success"],
         "count": result.get("unexpected_count"),
-        "observed": result.get("observed_value") if largest is None or pd.isna(largest) else float(largest),
+        "observed": observed,
         "error": one["exception_info"].get("exception_message"),
     }
 
