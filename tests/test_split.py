@@ -53,6 +53,12 @@ def test_too_few_contigs_are_refused() -> None:
         split.by_contig({"a": 1, "b": 1}, SHARES, 7)
 
 
+def test_contigs_reach_the_shares_only_where_no_side_is_left_with_next_to_nothing() -> None:
+    assert split.contigs_reach({"2L": 27, "2R": 30, "3L": 28, "3R": 35, "X": 22, "4": 1}, SHARES, 7)
+    assert not split.contigs_reach({"1": 900, "scaffold1": 3, "scaffold2": 2}, SHARES, 7)
+    assert not split.contigs_reach({"1": 5, "2": 5}, SHARES, 7)
+
+
 @given(st.text("ACGTN", min_size=1))
 def test_both_strands_are_one_group(s: str) -> None:
     assert split.canonical_group(s) == split.canonical_group(reverse_complement(s))

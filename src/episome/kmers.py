@@ -17,7 +17,7 @@ from episome.sources import Homology
 Ints = NDArray[np.int64]
 
 _NEIGHBOURS = 8  # of a k-mer's occurrences, each is paired with so many that follow, and with the first
-_SHARED = 2  # k-mers that two sequences must share to be looked at, or more, where their length promises more
+_SHARED = 3  # k-mers that two sequences must share to be looked at, or more, where their length promises more
 _WIDTH = 32  # k-mers count together whose diagonals differ by less than about this
 _BANDS = 4096
 
