@@ -109,3 +109,14 @@ def test_two_names_of_one_contig_in_the_fasta_are_refused(tmp_path: Path) -> Non
 def test_a_transcript_beyond_the_end_of_its_contig_is_of_another_assembly() -> None:
     with pytest.raises(AliasError, match=r"'t' ends at 90 on '1', which has 89 bases .* one assembly\?"):
         aliases.reconcile({"1": 89}, [MODEL], None, 0.95, "here")
+
+
+def test_a_quick_look_refuses_only_what_has_nothing_in_common(tmp_path: Path) -> None:
+    annotated = {"1": 5, "2": 9}
+    aliases.meet(["2"], annotated, None, "here")
+    aliases.meet(["chr1"], annotated, aliases.read(put(tmp_path, CHROM_ALIAS)), "here")
+    # An empty file has a clearer error of its own, when it is read.
+    aliases.meet([], annotated, None, "here")
+    aliases.meet(["1"], {}, None, "here")
+    with pytest.raises(AliasError, match=r"here: no contig in common\. Annotation only: 2, 1\. FASTA: chr1\. If these"):
+        aliases.meet(["chr1"], annotated, None, "here")

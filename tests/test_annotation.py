@@ -97,6 +97,8 @@ def test_what_is_written_is_read(
         (folder / name).write_bytes(gzip.compress(data) if packed else data)
     assert annotation.read(folder / "a.gtf") == written
     assert annotation.read(folder / "a.gff3") == written
+    for name in ("a.gtf", "a.gff3"):
+        assert set(annotation.contigs(folder / name)) == {transcript.contig for transcript in written}
 
 
 def test_a_gene_on_each_strand_is_read_back_as_it_was_laid(tmp_path: Path) -> None:

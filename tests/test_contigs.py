@@ -66,6 +66,7 @@ def test_what_is_written_is_fetched(
             name, sequence = data.draw(st.sampled_from(list(written.items())))
             start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(sequence))] * 2)))
             clean = normalise(sequence).sequence[start:end]
+            assert contigs.names(path) == list(written)
             assert genome.fetch(name, start, end) == clean
             assert genome.fetch(name, start, end, "-") == reverse_complement(clean)
             lower = sum(base.islower() for base in sequence[start:end])
@@ -84,6 +85,7 @@ def test_a_line_of_millions_of_bases_is_no_trouble(tmp_path: Path) -> None:
     line = b"ACGTacgtNN" * 300_000
     with contigs.open(put(tmp_path, b">a\n" + line + b"\n>b\nAC\n\n\n"), "n") as genome:
         assert dict(genome.lengths) == {"a": 3_000_000, "b": 2}
+        assert contigs.names(tmp_path / "genome") == ["a", "b"]
         assert genome.fetch("a", 2_999_990, 3_000_000, "-") == "NNACGTACGT"
 
 

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
-from episome import aliases, annotation, contigs, soundness
+from episome import annotation, contigs, genome
 from episome.annotation import Transcript
+from episome.sources import GenomeSource
 from episome.types import EpisomeError
+from tests.table_rows import windows
 
 FOLDERS = ("fly_1pct", "fly_2l2r", "human_chr9", "human_mini", "mouse_chr9")
 SHORTEST_INTRON = 15
@@ -184,13 +186,13 @@ def stretch(sequence: str, first: int, last: int, strand: str) -> str:
 
 def sites_by_hand(folder: Path) -> dict[tuple[str, str, str, int], str]:
     """(kind, strand, transcript, which of its sites) → the 30 bases from 10 before the site's first base."""
-    genome, models = plain_fasta(folder / "genome.fa.gz"), by_hand(annotation_of(folder))
+    plain, models = plain_fasta(folder / "genome.fa.gz"), by_hand(annotation_of(folder))
     found = {}
 
     def cut(kind: str, name: str, number: int, contig: str, first: int, strand: str) -> None:
         span = (first - 10, first + 19) if strand == "+" else (first - 19, first + 10)
-        if span[0] >= 1 and span[1] <= len(genome[contig]):
-            found[kind, strand, name, number] = stretch(genome[contig], *span, strand)
+        if span[0] >= 1 and span[1] <= len(plain[contig]):
+            found[kind, strand, name, number] = stretch(plain[contig], *span, strand)
 
     for name, model in models.items():
         long = [space for space in between(model) if space[2] - space[1] + 1 >= SHORTEST_INTRON]
@@ -225,13 +227,13 @@ def test_a_hundred_sites_of_each_kind_and_strand_are_right_base_by_base(folder: 
         groups[key[:2]].append(key)
     assert {strand for _, strand in groups} == {"+", "-"}
     share: dict[str, list[bool]] = defaultdict(list)
-    with contigs.open(folder / "genome.fa.gz", "n") as genome:
+    with contigs.open(folder / "genome.fa.gz", "n") as opened:
         for (kind, strand), keys in groups.items():
             for key in random.Random(3).sample(keys, min(100, len(keys))):
                 own = transcripts[key[2]]
                 at = places(own)[kind, key[3]]
                 start = at - 10 if strand == "+" else at - 19
-                bases = genome.fetch(own.contig, start, start + 30, strand)
+                bases = opened.fetch(own.contig, start, start + 30, strand)
                 assert bases == expected[key], key
                 share[kind].append(
                     bases[10:].startswith({"donor": "GT", "acceptor": "AG", "start": "ATG"}.get(kind, ""))
@@ -242,10 +244,9 @@ def test_a_hundred_sites_of_each_kind_and_strand_are_right_base_by_base(folder: 
 
 def read(folder: Path) -> tuple[list[Transcript], dict[str, Any]]:
     """As a run reads a genome, up to the verdict on its annotation."""
-    transcripts = annotation.read(annotation_of(folder))
-    with contigs.open(folder / "genome.fa.gz", "n") as genome:
-        kept, _ = aliases.reconcile(genome.lengths, transcripts, None, 0.95, folder.name)
-        return kept, soundness.check(genome, kept, 0.8)
+    source = GenomeSource(kind="genome", folder=folder, tasks=("donor",), licence="none", citation="none")
+    with genome.opened(source, windows(min_motif_share=0.8, min_annotated=0.95)) as (_, transcripts, report):
+        return transcripts, report["soundness"]
 
 
 def test_every_folder_is_sound(folder: Path) -> None:
@@ -362,9 +363,9 @@ def test_a_truncated_file_is_caught_and_named(folder: Path, tmp_path: Path, cut:
 def test_an_annotation_that_ends_beyond_the_genome_is_caught_and_named(folder: Path, tmp_path: Path) -> None:
     shutil.copy(annotation_of(folder), tmp_path)
     last = max(annotation.read(annotation_of(folder)), key=lambda t: t.span[1])
-    genome = plain_fasta(folder / "genome.fa.gz")
-    genome[last.contig] = genome[last.contig][: last.span[1] - 1]
-    text = "".join(f">{name}\n{sequence}\n" for name, sequence in genome.items())
+    plain = plain_fasta(folder / "genome.fa.gz")
+    plain[last.contig] = plain[last.contig][: last.span[1] - 1]
+    text = "".join(f">{name}\n{sequence}\n" for name, sequence in plain.items())
     (tmp_path / "genome.fa.gz").write_bytes(gzip.compress(text.encode(), 1))
     with pytest.raises(EpisomeError, match=f"ends at {last.span[1]} on '{last.contig}', which has {last.span[1] - 1}"):
         read(tmp_path)

@@ -5,7 +5,7 @@ agree, or a table of names says so.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,28 @@ def _groups(path: Path, lines: Sequence[Sequence[str]]) -> list[tuple[str, ...]]
     return [group for group in groups if group]
 
 
+def meet(
+    names: Collection[str], annotated: Mapping[str, int], aliases: Mapping[str, tuple[str, ...]] | None, where: str
+) -> None:
+    """Refuse a FASTA and an annotation that have no contig in common, before both are read in full.
+
+    Args:
+        names: of the contigs of the FASTA (`contigs.names`).
+        annotated: contigs of the annotation, and how much of it each has (`annotation.contigs`).
+        aliases: from `read`; None where there is no table.
+        where: what is being read, for errors.
+
+    Raises:
+        AliasError: they have contigs, but none in common; names the first of both.
+    """
+    lengths = dict.fromkeys(names, 0)
+    known = {contig: _in_fasta(contig, lengths, aliases or {}, where) for contig in annotated}
+    if lengths and known and not any(known.values()):
+        raise AliasError(
+            _stranger(f"{where}: no contig in common", annotated, known, lengths, given=aliases is not None)
+        )
+
+
 def reconcile(
     lengths: Mapping[str, int],
     transcripts: Sequence[Transcript],
@@ -101,7 +123,8 @@ def reconcile(
     known = {contig: _in_fasta(contig, lengths, aliases or {}, where) for contig in weights}
     share = sum(weight for contig, weight in weights.items() if known[contig]) / weights.total()
     if share < min_annotated:
-        raise AliasError(_stranger(where, share, min_annotated, weights, known, lengths, given=aliases is not None))
+        what = f"{share:.1%} of the annotated bases are on contigs that the FASTA has; wanted: {min_annotated:.1%}"
+        raise AliasError(_stranger(f"{where}: {what}", weights, known, lengths, given=aliases is not None))
     kept = [
         transcript if known[transcript.contig] == transcript.contig else replace(transcript, contig=name)
         for transcript in transcripts
@@ -135,9 +158,7 @@ def _in_fasta(
 
 
 def _stranger(
-    where: str,
-    share: float,
-    wanted: float,
+    what: str,
     weights: Mapping[str, int],
     known: Mapping[str, str | None],
     lengths: Mapping[str, int],
@@ -151,10 +172,7 @@ def _stranger(
         else "if these are two names for one assembly, name a table of them with `aliases:` (UCSC chromAlias.txt or "
         "NCBI assembly_report.txt)"
     )
-    return (
-        f"{where}: {share:.1%} of the annotated bases are on contigs that the FASTA has; wanted: {wanted:.1%}. "
-        f"Annotation only: {_some(annotated)}. FASTA: {_some(list(lengths))}. {mend[0].upper()}{mend[1:]}"
-    )
+    return f"{what}. Annotation only: {_some(annotated)}. FASTA: {_some(list(lengths))}. {mend[0].upper()}{mend[1:]}"
 
 
 def _some(names: Sequence[str]) -> str:

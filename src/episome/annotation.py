@@ -12,16 +12,16 @@ What files differ in, and what is made of it:
 * A transcript with CDS lines only has them for exons, and an unknown TSS.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, pairwise, takewhile
 from pathlib import Path
 
 from episome import gff3, gtf, packed
 from episome.drafts import CANONICAL, CDS_START_OPEN, MANE, MRNA_START_OPEN, AnnotationError, Draft, Drafts, Line
 
-__all__ = ["AnnotationError", "Interval", "Transcript", "read", "representative"]
+__all__ = ["AnnotationError", "Interval", "Transcript", "contigs", "read", "representative"]
 
 Interval = tuple[int, int]
 
@@ -30,6 +30,7 @@ LONGEST_INTRON = 10_000_000
 # The shortest introns known, of the ciliate Stentor, have 15 bases.
 SHORTEST_INTRON = 15
 _COLUMNS = 9
+_END = ("##FASTA", ">")  # sequences that may end a GFF3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +98,17 @@ def read(path: Path) -> list[Transcript]:
     return sorted(transcripts, key=lambda t: (t.contig, t.span, t.id))
 
 
+def contigs(path: Path) -> Counter[str]:
+    """Feature lines of each contig, as they come and unchecked: a quick look before the file is read.
+
+    Raises:
+        AnnotationError: no such file, no text.
+    """
+    with packed.text(path, AnnotationError) as text:
+        lines = takewhile(lambda line: not line.startswith(_END), text)
+        return Counter(line.partition("\t")[0] for line in lines if not line.startswith("#") and "\t" in line)
+
+
 def representative(transcripts: list[Transcript]) -> Transcript:
     """The one transcript that stands for a gene: by rank, then longest CDS, then longest, then first by id."""
     return min(transcripts, key=lambda t: (t.rank, -bases(t.cds), -bases(t.exons), t.id))
@@ -116,7 +128,7 @@ def _lines(path: Path) -> Iterator[Line]:
     """Feature lines; comments, blank lines and the sequences that may end a GFF3 are passed over."""
     with packed.text(path, AnnotationError) as text:
         for number, raw in enumerate(text, start=1):
-            if raw.startswith(("##FASTA", ">")):
+            if raw.startswith(_END):
                 return
             if not raw.startswith("#") and raw.strip():
                 yield _line(raw, f"{path} line {number}")

@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, cast
 
 from episome import packed
 from episome.sequence import SequenceError, normalise, reverse_complement
 from episome.types import EpisomeError
 
 _BLOCK = 1 << 16
+_LINE = 1 << 16  # some genomes have a contig on one line
 _TO_STORE = bytes.maketrans(b"UuRYSWKMBDHVryswkmbdhv", b"Tt" + b"N" * 10 + b"n" * 10)
 _UPPER = b"ACGTN"
 
@@ -106,6 +107,23 @@ def open(path: Path, ambiguous: Literal["n", "error"]) -> Iterator[Contigs]:  # 
         with packed.binary(path, ContigError) as stream:
             writer.copy(stream)
         yield writer.contigs()
+
+
+def names(path: Path) -> list[str]:
+    """Ids of a FASTA file, plain, gzip or bgz, as they come and unchecked: a quick look before it is read.
+
+    Raises:
+        ContigError: no such file, a truncated or damaged gzip file.
+    """
+    found = []
+    fresh = True  # the next bytes begin a line
+    with packed.binary(path, ContigError) as stream:
+        lines = io.BufferedReader(cast("io.RawIOBase", stream))
+        while part := lines.readline(_LINE):
+            if fresh and part.startswith(b">"):
+                found += part[1:].decode("utf-8", "replace").split(maxsplit=1)[:1]
+            fresh = part.endswith(b"\n")
+    return found
 
 
 def _scratch(path: Path) -> io.FileIO:

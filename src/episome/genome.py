@@ -108,6 +108,7 @@ def opened(source: GenomeSource, windows: Windows) -> Iterator[tuple[Contigs, li
     fasta = file(source.folder, source.fasta, _FASTA, "fasta")
     genes = file(source.folder, source.annotation, _ANNOTATION, "annotation")
     table = aliases.read(source.folder / source.aliases) if source.aliases else None
+    aliases.meet(contigs.names(fasta), annotation.contigs(genes), table, str(source.folder))
     with contigs.open(fasta, windows.ambiguous) as sequences:
         lengths = sequences.lengths
         matched, names = aliases.reconcile(
@@ -174,7 +175,7 @@ def _refuse_empty(folder: Path, reports: Mapping[str, Any]) -> None:
 def _columns(genome: Genome, found: Places, width: int, before: int, kinds: Sequence[str]) -> dict[str, Any]:
     """Fetch what was chosen. A window belongs to the locus of its anchor, which has `before` bases before it."""
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
-    for contig, start, minus, kind, gene, side, _ in found.tolist():
+    for contig, start, minus, kind, gene, side, _, masked in found.tolist():
         name, end = genome.names[contig], start + width
         row = (
             genome.fetch(contig, start, end, "-" if minus else "+"),
@@ -186,7 +187,7 @@ def _columns(genome: Genome, found: Places, width: int, before: int, kinds: Sequ
             "" if gene < 0 else genome.genes[gene].gene,
             genome.owners.group(name, end - 1 - before if minus else start + before),
             "" if kind < 0 else kinds[kind],
-            genome.contigs.lower_case(name, start, end),
+            masked,
         )
         for column, value in zip(_COLUMNS, row, strict=True):
             columns[column].append(value)
