@@ -92,6 +92,7 @@ def test_a_genome_without_one_site_gives_no_row() -> None:
         choice = choose.of_task(genome, DONOR, WINDOWS, "salt")
         assert not len(choice.places)
         assert choice.report["gc"] == {"positive": 0.0, "negative": 0.0, "negatives_off_by_more_than_a_bin": 0}
+        assert choice.report["masked"] == {"positive": 0.0, "negative": 0.0}
         assert choice.report["dropped"] == {}
 
 

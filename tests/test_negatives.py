@@ -11,10 +11,14 @@ from episome.negatives import Match, Sample
 Candidates = list[tuple[int, str]]
 
 
+def shares_of(gc: list[int], masked: float = 0.0) -> negatives.Floats:
+    return np.array([(n / 100, masked) for n in gc]).reshape(-1, 2)
+
+
 def match(positives: list[int], candidates: Candidates, count: int, **shares: float) -> Match:
     return negatives.match(
-        np.array(positives) / 100,
-        np.array([gc for gc, _ in candidates]) / 100,
+        shares_of(positives),
+        shares_of([gc for gc, _ in candidates]),
         [kind for _, kind in candidates],
         count,
         shares or {"a": 1.0, "b": 1.0},
@@ -45,6 +49,15 @@ def test_gc_matters_more_than_shares_and_what_is_far_is_counted() -> None:
     found = match([20] * 6, candidates, 12)
     assert (chosen(found, candidates)[1], found.far) == ({"a": 10, "b": 2}, 2)
     assert sorted(found.distance) == pytest.approx([0.0] * 10 + [0.4] * 2)
+
+
+def test_repeats_are_followed_and_weigh_as_much_as_some_gc() -> None:
+    positives = shares_of([20] * 5)
+    candidates = np.concatenate([shares_of([20] * 9, masked=0.9), shares_of([23] * 3), shares_of([60] * 9)])
+    found = negatives.match(positives, candidates, ["a"] * 21, 5, {"a": 1.0}, np.random.default_rng(1))
+    assert sorted(found.chosen)[2:] == [9, 10, 11]
+    assert max(sorted(found.chosen)[:2]) < 9
+    assert found.far == 0
 
 
 def test_nothing_is_drawn_twice_and_too_few_are_all_there_is() -> None:

@@ -1,4 +1,4 @@
-"""The windows of one task: every true site, and negatives of the asked kinds that are like them in GC.
+"""The windows of one task: every true site, and negatives of the asked kinds that are like them in GC and repeats.
 
 Nothing is fetched to be kept: a candidate is a few numbers, and of the millions of places in a genome at most
 `Windows.candidates` for each negative wanted are looked at.
@@ -97,13 +97,13 @@ def of_task(genome: Genome, task: Task, windows: Windows, salt: str) -> Choice:
     for s, side in enumerate(split.SPLITS):
         own = candidates[candidates["side"] == s]
         rng = split.generator(0, f"{job.salt}:{side}")
-        gc = true["gc"][true["side"] == s]
         names = [job.kinds[k] for k in own["kind"].tolist()]
-        match = negatives.match(gc, own["gc"], names, int(count[s]), asked.kinds, rng)
+        positives = _likeness(true[true["side"] == s])
+        match = negatives.match(positives, _likeness(own), names, int(count[s]), asked.kinds, rng)
         matches.append((own[list(match.chosen)], match))
     rows = np.concatenate([true, *(chosen for chosen, _ in matches)])
     distance = np.array([d for _, match in matches for d in match.distance])
-    report = _counts(job, rows) | _likeness(job, rows, distance, int(count.sum()))
+    report = _counts(job, rows) | _kinds(job, rows, distance, int(count.sum()))
     report["gc"]["negatives_off_by_more_than_a_bin"] = sum(match.far for _, match in matches)
     report |= {"dropped": dict(sorted((+dropped).items())), "motifs": dict(sorted(motifs.items()))}
     return Choice(places=rows, kinds=job.kinds, report=report)
@@ -221,6 +221,11 @@ def _gaps(genome: Genome, side: str) -> Ints:
     return np.array(found, dtype=np.int64).reshape(-1, 3)
 
 
+def _likeness(rows: Places) -> npt.NDArray[np.float64]:
+    """What negatives follow the positives in, (rows, 2)."""
+    return np.stack([rows["gc"], rows["masked"]], axis=1)
+
+
 def _counts(job: _Job, rows: Places) -> dict[str, Any]:
     names = (*job.kinds, "positive")
     counts = Counter(
@@ -232,8 +237,8 @@ def _counts(job: _Job, rows: Places) -> dict[str, Any]:
     return {"rows": sides}
 
 
-def _likeness(job: _Job, rows: Places, distance: npt.NDArray[np.float64], wanted: int) -> dict[str, Any]:
-    """GC of the classes, and for each kind what was wanted, what came and how far its GC is from its positives'."""
+def _kinds(job: _Job, rows: Places, distance: npt.NDArray[np.float64], wanted: int) -> dict[str, Any]:
+    """For each kind what was wanted, what came and how far its GC is from its positives'; means of the classes."""
     true, other = rows[rows["kind"] < 0], rows[rows["kind"] >= 0]
 
     def mean(values: npt.NDArray[np.float64]) -> float:
@@ -244,4 +249,5 @@ def _likeness(job: _Job, rows: Places, distance: npt.NDArray[np.float64], wanted
         own = other["kind"] == k
         asked = round(wanted * float(job.shares[k]))
         kinds[kind] = {"wanted": asked, "got": int(own.sum()), "gc_distance": mean(distance[own])}
-    return {"kinds": kinds, "gc": {"positive": mean(true["gc"]), "negative": mean(other["gc"])}}
+    means = {name: {"positive": mean(true[name]), "negative": mean(other[name])} for name in ("gc", "masked")}
+    return {"kinds": kinds} | means

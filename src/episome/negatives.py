@@ -1,4 +1,8 @@
-"""Negatives that look like the positives: kinds in the asked shares, GC followed bin by bin, without replacement."""
+"""Negatives that look like the positives: kinds in the asked shares, GC and repeats followed, without replacement.
+
+GC is followed in bins of 2 %. So is the share of soft-masked bases, in quarters: true sites are seldom in repeats, and
+a model could learn to tell a repeat instead of a site.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,6 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 _GC_BIN = 0.02
+_MASKED_BIN = 0.25
+# A quarter more or less of soft-masked bases counts as much as so many bins of GC.
+_MASKED_WEIGHT = 2
+
+_Bin = tuple[int, int]
 
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.integer[Any]]
@@ -30,23 +39,32 @@ class Match:
 
 
 class _Shelf:
-    """Candidates of one kind by GC bin; the nearest bin is remembered until a bin runs empty."""
+    """Candidates of one kind by bins of GC and repeats; the nearest is remembered until a bin runs empty."""
 
     def __init__(self) -> None:
-        self.bins: dict[int, list[int]] = defaultdict(list)
-        self._nearest: dict[int, int] = {}
+        self.bins: dict[_Bin, list[int]] = defaultdict(list)
+        self._nearest: dict[_Bin, _Bin] = {}
 
-    def nearest(self, target: int) -> int:
+    def nearest(self, target: _Bin) -> _Bin:
         if target not in self._nearest:
-            self._nearest[target] = min(self.bins, key=lambda b: (abs(b - target), b))
+            self._nearest[target] = min(self.bins, key=lambda b: (_apart(b, target), b))
         return self._nearest[target]
 
-    def take(self, gc_bin: int) -> int:
-        index = self.bins[gc_bin].pop()
-        if not self.bins[gc_bin]:
-            del self.bins[gc_bin]
+    def take(self, place: _Bin) -> int:
+        index = self.bins[place].pop()
+        if not self.bins[place]:
+            del self.bins[place]
             self._nearest.clear()
         return index
+
+
+def _apart(a: _Bin, b: _Bin) -> int:
+    return abs(a[0] - b[0]) + _MASKED_WEIGHT * abs(a[1] - b[1])
+
+
+def _bins(likeness: Floats) -> list[_Bin]:
+    gc, masked = (likeness / (_GC_BIN, _MASKED_BIN)).astype(np.int64).T.tolist()
+    return list(zip(gc, masked, strict=True))
 
 
 def match(
@@ -57,33 +75,34 @@ def match(
     shares: Mapping[str, float],
     rng: np.random.Generator,
 ) -> Match:
-    """`count` candidates whose GC follows that of the positives, from the kinds in their shares as far as GC allows.
+    """`count` candidates like the positives, from the kinds in their shares as far as that likeness allows.
 
     Args:
-        positives: GC of each positive, as a share.
-        candidates: GC of each candidate.
+        positives: share of G and C, and of soft-masked bases, of each positive, (positives, 2).
+        candidates: the same of each candidate, (candidates, 2).
         kinds: kind of each candidate.
         count: how many are wanted; fewer come where there are fewer candidates.
         shares: kind → its share relative to the others.
         rng: decides between equals.
     """
     shelves = _shelves(candidates, kinds, rng)
-    targets = rng.permutation(positives)
+    order = rng.permutation(len(positives)).tolist()
+    targets = _bins(positives)
     used: Counter[str] = Counter()
     chosen: list[int] = []
     distance: list[float] = []
     far = 0
     while shelves and len(chosen) < count:
-        gc = float(targets[len(chosen) % len(targets)])
-        target = int(gc / _GC_BIN)
+        positive = order[len(chosen) % len(order)]
+        target = targets[positive]
         nearest = {kind: shelf.nearest(target) for kind, shelf in shelves.items()}
-        # A neighbouring bin is near enough; beyond it GC matters more than the shares.
-        kind = min(nearest, key=lambda k: (max(abs(nearest[k] - target), 1), (used[k] + 1) / shares[k], k))
+        # A neighbouring bin is near enough; beyond it likeness matters more than the shares.
+        kind = min(nearest, key=lambda k: (max(_apart(nearest[k], target), 1), (used[k] + 1) / shares[k], k))
         index = shelves[kind].take(nearest[kind])
         chosen.append(index)
-        distance.append(abs(float(candidates[index]) - gc))
+        distance.append(abs(float(candidates[index, 0] - positives[positive, 0])))
         used[kind] += 1
-        far += abs(nearest[kind] - target) > 1
+        far += abs(nearest[kind][0] - target[0]) > 1
         if not shelves[kind].bins:
             del shelves[kind]
     return Match(chosen=tuple(chosen), distance=tuple(distance), far=far)
@@ -91,7 +110,7 @@ def match(
 
 def _shelves(candidates: Floats, kinds: Sequence[str], rng: np.random.Generator) -> dict[str, _Shelf]:
     shelves: dict[str, _Shelf] = defaultdict(_Shelf)
-    bins = (candidates / _GC_BIN).astype(np.int64).tolist()
+    bins = _bins(candidates)
     for i in rng.permutation(len(candidates)).tolist():
         shelves[kinds[i]].bins[bins[i]].append(i)
     return dict(shelves)

@@ -1,4 +1,4 @@
-"""Where windows may be put, as columns: 26 bytes a place instead of its sequence, since a genome has millions."""
+"""Where windows may be put, as columns: 35 bytes a place instead of its sequence, since a genome has millions."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -20,8 +20,18 @@ Places = npt.NDArray[np.void]
 
 # contig, gene and kind are indices into lists that the maker of the places keeps; -1 is none. `start` is the window's
 # first base on the plus strand, `side` an index into `split.SPLITS`.
+# `gc` and `masked`, the share of soft-masked bases, are 0 until somebody `look`s.
 PLACE = np.dtype(
-    [("contig", "i4"), ("start", "i8"), ("minus", "?"), ("kind", "i1"), ("gene", "i4"), ("side", "i1"), ("gc", "f8")]
+    [
+        ("contig", "i4"),
+        ("start", "i8"),
+        ("minus", "?"),
+        ("kind", "i1"),
+        ("gene", "i4"),
+        ("side", "i1"),
+        ("gc", "f8"),
+        ("masked", "f8"),
+    ]
 )
 
 
@@ -151,7 +161,7 @@ def motif_span(places: Places, task: Task) -> tuple[Ints, Ints]:
 
 
 def look(genome: Genome, places: Places, width: int, max_n_share: float, seen: set[bytes]) -> tuple[Ints, Counter[str]]:
-    """Write the GC of windows into `places`; indices of those that may be rows.
+    """Write GC and soft-masked share of windows into `places`; indices of those that may be rows.
 
     Those may not that no split owns (``between_splits``), that have too many N (``too_many_n``), or whose sequence
     is `seen` already, on either strand (``duplicate``); how many of each is the second answer. The others are then
@@ -173,5 +183,6 @@ def look(genome: Genome, places: Places, width: int, max_n_share: float, seen: s
         else:
             seen.add(digest)
             places["gc"][i] = gc(sequence)
+            places["masked"][i] = genome.contigs.lower_case(genome.names[contig], start, start + width)
             kept.append(i)
     return np.array(kept, dtype=np.int64), dropped
