@@ -11,8 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from episome import simulate
 from episome.sequence import reverse_complement
 from episome.simulate import facts
@@ -134,25 +132,3 @@ def coding() -> Iterator[tuple[Read, Model]]:
     for found in species().values():
         for model in found.coding():
             yield found, model
-
-
-def identity(left: str, right: str) -> tuple[int, int]:
-    """Equal bases and aligned bases of two coding sequences, aligned codon by codon with a linear gap penalty."""
-    a, b = (np.frombuffer(text.encode(), dtype=np.uint8).reshape(-1, 3) for text in (left, right))
-    equal = (a[:, None, :] == b[None, :, :]).sum(axis=2)
-    gap, columns = 3.0, np.arange(len(b) + 1)
-    score = -gap * columns
-    choices = np.zeros((len(a) + 1, len(b) + 1), dtype=np.int8)  # 0 across, 1 diagonal, 2 down
-    choices[1:, 0] = 2
-    for row in range(len(a)):
-        down, diagonal = score - gap, np.append(-np.inf, score[:-1] + equal[row] - 0.75)
-        best = np.maximum(down, diagonal)
-        score = np.maximum.accumulate(best + gap * columns) - gap * columns
-        choices[row + 1, 1:] = np.where(score > best + 1e-9, 0, np.where(diagonal >= down, 1, 2))[1:]
-    same, pairs, i, j = 0, 0, len(a), len(b)
-    while i and j:
-        step = choices[i, j]
-        if step == 1:
-            same, pairs = same + int(equal[i - 1, j - 1]), pairs + 3
-        i, j = i - (step > 0), j - (step < 2)
-    return same, pairs

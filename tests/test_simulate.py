@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import world_facts
 from episome import drift, simulate
 from episome.metrics import auroc
 from episome.types import EpisomeError
-from tests import simulated
 from tests.simulated import ALL, GENES, SEED, genomes, species
 
 
@@ -82,7 +82,7 @@ def test_coding_sequences_are_as_alike_as_the_species_and_not_of_equal_length() 
     }
     for name, wanted in (("mouse_sim", 0.865), ("zebrafish_sim", 0.71), ("fly_sim", 0.60)):
         pairs = [(own["human_sim"][family], own[name][family]) for family in sorted(own[name])]
-        same, aligned = np.sum([simulated.identity(left, right) for left, right in pairs], axis=0)
+        same, aligned = np.sum([world_facts.identity(left, right) for left, right in pairs], axis=0)
         assert same / aligned == pytest.approx(wanted, abs=0.03)
         assert 0.1 < np.mean([len(left) != len(right) for left, right in pairs]) < 1
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import world_facts
 from episome.simulate import facts, traits
 from tests.simulated import ALL, GENES, Read, genomes, species
 
@@ -166,3 +167,19 @@ def test_every_block_of_the_facts_names_its_source_and_what_is_an_estimate() -> 
     for block in [*blocks, *raw["motifs"].values()]:
         assert block["source"]
         assert "derived" in block
+
+
+def test_identity_counts_equal_bases_of_aligned_codons_alone() -> None:
+    assert world_facts.identity("ATGAAACCC", "ATGAAACCC") == (9, 9)
+    assert world_facts.identity("ATGAAACCCGGG", "ATGCCCGGG") == (9, 9)
+    assert world_facts.identity("ATGCCCGGG", "ATGAAACCCGGG") == (9, 9)
+    assert world_facts.identity("ATGAAACCC", "ATGAATCCC") == (8, 9)
+
+
+def test_the_table_of_facts_has_a_row_for_everything_that_is_asked() -> None:
+    few = [world_facts.cut(leaf, genomes()[f"{leaf}_sim"]) for leaf in LEAVES]
+    assert world_facts.asked("fly").keys() == world_facts.measured(few[3]).keys()
+    header, _, *rows = world_facts.table(few)
+    assert header.count("_sim") == 4
+    assert {f"promoters with {name}" for name in world_facts.PROMOTER} <= {row.split(" | ")[0][2:] for row in rows}
+    assert all(row.count("|") == header.count("|") for row in rows)

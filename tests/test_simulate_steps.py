@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from episome.simulate import decay, facts, isoforms, repeats, sites, traits
+from episome.simulate import ancestor, decay, evolve, facts, isoforms, promoters, repeats, sites, traits
 from episome.simulate.gene import Block, Transcript, bare, placed, runs
 from episome.simulate.lineage import Lineage
 from episome.simulate.sites import Part
@@ -151,3 +151,34 @@ def test_streams_of_two_purposes_differ_and_repeat() -> None:
 def test_a_block_keeps_sequence_and_gene_together() -> None:
     block = Block(base=coded("ACGT"), masked=np.zeros(4, dtype=bool), gene=bare("g", "lncRNA", ((1, 3),)))
     assert block.gene.transcripts[0].span == (1, 3)
+
+
+def test_a_motif_is_hung_where_no_other_stands_and_not_at_all_without_room() -> None:
+    (tata,) = (number for number, motif in enumerate(KNOWN.motifs) if motif.name == "tata")
+    columns = HUMAN.slots.columns(tata)
+    (low, high), width = KNOWN.motifs[tata].offset, KNOWN.motifs[tata].width
+    at, whole = np.array([100]), toy_genome(400)
+    slot = whole.slot.copy()
+    slot[: 100 + high] = 0  # leaves the last of the offsets
+    hung = promoters.hang(replace(whole, slot=slot), HUMAN, tata, at, rng())
+    assert hung.slot[100 + high : 100 + high + width].tolist() == list(range(columns.start, columns.stop))
+    slot[100 + high] = 0
+    full = replace(whole, slot=slot)
+    assert (promoters.hang(full, HUMAN, tata, at, rng()).slot == slot).all()
+    assert low < high
+
+
+def test_long_branches_gain_and_lose_whole_codons_and_nothing_else() -> None:
+    wanted = traits.of(KNOWN, KNOWN.nodes["bilateria"], 1.0)
+    before, _ = ancestor.ancestor(KNOWN, wanted, 30, rng())
+    changed = replace(KNOWN, mutation={**KNOWN.mutation, "coding_indels_per_substitution": 0.5})
+    after = evolve.coding_indels(before, changed, wanted, 0.2, rng())
+    lengths = [np.bincount(some.gene[some.part == Part.CODING], minlength=30) for some in (before, after)]
+    assert (lengths[0] != lengths[1]).any()
+    assert not ((lengths[1] - lengths[0]) % 3).any()
+    for part in (Part.INTERGENIC, Part.UTR5, Part.INTRON, Part.UTR3):
+        assert before.base[before.part == part].tolist() == after.base[after.part == part].tolist()
+    held = [some.base[some.slot != sites.NO_SLOT].tolist() for some in (before, after)]
+    assert held[0] == held[1]
+    stops = sites.STOP[sites.codons(after.base, sites.coding_positions(after))]
+    assert stops.sum() == 30

@@ -189,7 +189,7 @@ def _indels(sites: Sites, facts: Facts, time: float, rng: np.random.Generator) -
     return edit(sites, keep, where, sites.base[donors])
 
 
-def _coding_indels(sites: Sites, facts: Facts, traits: Traits, time: float, rng: np.random.Generator) -> Sites:
+def coding_indels(sites: Sites, facts: Facts, traits: Traits, time: float, rng: np.random.Generator) -> Sites:
     """Delete and insert whole codons, away from motifs and exon ends, so that frames and sites stay as they are."""
     codon = coding_positions(sites).reshape(-1, 3)
     loose = _far((sites.slot != NO_SLOT) | (sites.part != Part.CODING))
@@ -269,7 +269,7 @@ def branch(
         sites = _substitute(sites, traits, rate, coding, time, rng)
         if step % INDEL_STEPS == INDEL_STEPS - 1:
             sites = _indels(sites, facts, time * INDEL_STEPS, rng)
-            sites = _coding_indels(sites, facts, traits, time * INDEL_STEPS, rng)
+            sites = coding_indels(sites, facts, traits, time * INDEL_STEPS, rng)
             coding = coding_positions(sites)
         advance()
     return sites, genes

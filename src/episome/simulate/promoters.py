@@ -11,12 +11,16 @@ ISLAND_BEFORE, ISLAND_AFTER = 230, 130  # bases of a CpG island on either side o
 
 
 def hang(sites: Sites, traits: Traits, motif: int, at: Ints, rng: np.random.Generator) -> Sites:
-    """Draw a motif at its offset from each anchor; where another motif stands already, nothing changes."""
+    """Draw a motif near each anchor, at one of its offsets where no other motif stands; without one, none is drawn."""
     columns = traits.slots.columns(motif)
     low, high = traits.slots.motifs[motif].offset
-    begin = at + rng.integers(low, high + 1, size=len(at))
-    where = begin[:, None] + np.arange(columns.stop - columns.start)
-    where = where[(sites.slot[where] == NO_SLOT).all(axis=1)]
+    width = columns.stop - columns.start
+    taken = np.append(0, np.cumsum(sites.slot != NO_SLOT))
+    begins = at[:, None] + np.arange(low, high + 1)
+    rank = np.where(taken[begins + width] == taken[begins], rng.random(begins.shape), -1.0)
+    best = rank.argmax(axis=1)[:, None]
+    begin = np.take_along_axis(begins, best, axis=1)[np.take_along_axis(rank, best, axis=1) >= 0]
+    where = begin[:, None] + np.arange(width)
     rows = np.broadcast_to(np.arange(columns.start, columns.stop), where.shape)
     slot, base = sites.slot.copy(), sites.base.copy()
     slot[where] = rows
