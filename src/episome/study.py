@@ -1,0 +1,152 @@
+"""Runs of a transfer study: what was trained for whom from whom, and how well it answers; one JSON line a run."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from episome.types import EpisomeError
+
+Method = Literal[
+    "adapted",
+    "scratch",
+    "zero_shot",
+    "head_only",
+    "frozen_probe",
+    "full",
+    "kmer",
+    "word2vec_nb",
+    "cnn",
+    "lstm",
+]
+Policy = Literal["interpolated", "step", "fixed", "shuffled", ""]
+_STRICT = ConfigDict(extra="forbid")
+
+
+class StudyError(EpisomeError):
+    """A file of runs that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch:
+    """One epoch of a training: mean loss (nats a label) and validation AUROC of the task."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    epoch: int
+    loss: float
+    val_auroc: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One training, or none where a donor's adapter answers as it is, judged on one task of the target's test rows.
+
+    Attributes:
+        world: name of the study, e.g. of the simulated world.
+        target: species key.
+        donor: species key, or ``base`` for no donor.
+        method: what was done; ``adapted`` is the policy of the platform, all others are beside it.
+        policy: mode of the transfer policy; "" where none applies.
+        share: of the target's training rows that were used.
+        test: scores as `metrics.evaluate` reports them.
+        curve: validation by epoch; empty where nothing was trained by gradient.
+        seconds: of training, wall clock.
+        peak_bytes: largest resident size of the process so far.
+        plan: what the policy planned (`policy.Plan.record`), None without one.
+        start: what an adapted run started from: ``donor`` or ``nothing``; "" for others.
+        extra: further numbers by name, e.g. ``cka_shallow``.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    world: str
+    target: str
+    donor: str
+    method: Method
+    policy: Policy
+    task: str
+    share: Annotated[float, Field(gt=0, le=1)]
+    seed: int
+    test: dict[str, Any]
+    curve: tuple[Epoch, ...] = ()
+    seconds: float
+    peak_bytes: int
+    plan: dict[str, Any] | None = None
+    start: Literal["donor", "nothing", ""] = ""
+    extra: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Name of the run, unique in its world, fit for a file."""
+        parts = (self.target, self.donor, self.method, self.policy or "none", self.task, f"{self.share:g}", self.seed)
+        return "-".join(map(str, parts))
+
+
+_RUN = TypeAdapter(Run)
+
+
+def append(path: Path, run: Run) -> None:
+    """Add a line; a study that was killed goes on behind it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(asdict(run), sort_keys=True) + "\n")
+
+
+def read(path: Path) -> list[Run]:
+    """All runs of a file, in its order; a last line that was cut short by a kill is passed over.
+
+    Raises:
+        StudyError: no such file, or a line that is no run.
+    """
+    if not path.is_file():
+        raise StudyError(f"{path}: no such file; the stage `study` writes it")
+    text = path.read_text(encoding="utf-8")
+    lines = text.split("\n")[:-1]  # what comes after the last line end is cut or nothing
+    runs = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            runs.append(_RUN.validate_json(line))
+        except ValidationError as error:
+            raise StudyError(f"{path} line {number}: no run: {error.errors()[0]['msg']}") from error
+    return runs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictions:
+    """Test rows of one run, in the order of the table: labels, calibrated probabilities, homology groups."""
+
+    labels: NDArray[np.int8]
+    probabilities: NDArray[np.float64]
+    groups: Sequence[str]
+
+
+def save(folder: Path, run: Run, predictions: Predictions) -> None:
+    """Write the predictions of a run beside those of the others."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        folder / f"{run.key}.npz",
+        labels=predictions.labels,
+        probabilities=predictions.probabilities,
+        groups=np.asarray(predictions.groups, dtype=np.str_),
+    )
+
+
+def load(folder: Path, run: Run) -> Predictions:
+    """The predictions that `save` wrote; nothing is unpickled.
+
+    Raises:
+        StudyError: there are none.
+    """
+    path = folder / f"{run.key}.npz"
+    if not path.is_file():
+        raise StudyError(f"{path}: no predictions of this run; run the study again")
+    with np.load(path, allow_pickle=False) as stored:
+        return Predictions(
+            labels=stored["labels"], probabilities=stored["probabilities"], groups=stored["groups"].tolist()
+        )
