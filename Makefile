@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: setup repro demo serve stop test lint labelled bench
+.PHONY: setup repro demo serve stop test lint labelled genomes bench
 
 setup: .venv/installed                          ## the environment, in .venv
 
@@ -50,6 +50,14 @@ labelled: setup                                 ## the four real species on the 
 	mkdir -p build/labelled/data && cp -rT --no-preserve=mode "$(DATA)" build/labelled/data/labelled
 	cp examples/labelled/params.yaml build/labelled/
 	cd build/labelled && PYTHONPATH=src:. dvc repro && python benchmarks/table.py
+
+genomes: setup                                  ## five pieces of real genomes in DATA: rows, checks and cards, in build/genomes
+	test -d "$(DATA)" || (echo "DATA=FOLDER wanted: the folder that holds human_chr9/ and fly_1pct/"; exit 1)
+	test -d build/genomes || git clone --quiet . build/genomes
+	git -C build/genomes fetch --quiet && git -C build/genomes reset --quiet --hard origin/HEAD
+	mkdir -p build/genomes/data && cp -rT --no-preserve=mode "$(DATA)" build/genomes/data/genomes
+	cp examples/genomes/params.yaml build/genomes/
+	cd build/genomes && PYTHONPATH=src:. dvc repro check cards
 
 bench: repro                                    ## how fast the bundles answer on this machine
 	python benchmarks/speed.py

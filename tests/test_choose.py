@@ -91,8 +91,8 @@ def test_a_genome_without_one_site_gives_no_row() -> None:
     with surveyed({"c0": "ACGT" * 100}, [gene(exons=((100, 200),))]) as genome:
         choice = choose.of_task(genome, DONOR, WINDOWS, "salt")
         assert not len(choice.places)
-        assert choice.report["gc"] == {"positive": 0.0, "negative": 0.0, "negatives_off_by_more_than_a_bin": 0}
-        assert choice.report["masked"] == {"positive": 0.0, "negative": 0.0}
+        assert choice.report["gc"] == {"positive": None, "negative": None, "negatives_off_by_more_than_a_bin": 0}
+        assert choice.report["masked"] == {"positive": None, "negative": None}
         assert choice.report["dropped"] == {}
 
 
@@ -104,5 +104,6 @@ def test_a_kind_that_finds_nothing_leaves_its_part_to_the_others() -> None:
     ) as genome:
         choice = choose.of_task(genome, PROMOTER, WINDOWS, "salt")
         got = {kind: row["got"] for kind, row in choice.report["kinds"].items()}
+        assert choice.report["kinds"]["gene_body"]["gc_distance"] is None
     assert got["gene_body"] == 0
     assert sum(got.values()) == 6

@@ -241,8 +241,8 @@ def _kinds(job: _Job, rows: Places, distance: npt.NDArray[np.float64], wanted: i
     """For each kind what was wanted, what came and how far its GC is from its positives'; means of the classes."""
     true, other = rows[rows["kind"] < 0], rows[rows["kind"] >= 0]
 
-    def mean(values: npt.NDArray[np.float64]) -> float:
-        return round(float(values.mean()), 4) if len(values) else 0.0
+    def mean(values: npt.NDArray[np.float64]) -> float | None:
+        return round(float(values.mean()), 4) if len(values) else None
 
     kinds = {}
     for k, kind in enumerate(job.kinds):
