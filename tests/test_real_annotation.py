@@ -178,6 +178,24 @@ def test_gffread_reads_the_same_models(folder: Path, tmp_path: Path) -> None:
         assert [part[five] for part in own.cds[five:][:1]] == [part[five] for part in spans(cds)[five:][:1]]
 
 
+def test_gffread_turns_gtf_into_gff3_and_the_models_stay(folder: Path, tmp_path: Path) -> None:
+    if not (gffread := shutil.which("gffread")):
+        pytest.skip("gffread is not installed (Debian package gffread)")
+    if folder.name == "fly_1pct":
+        pytest.skip("is GFF3 already")
+    (tmp_path / "genes.gtf").write_bytes(gzip.decompress(annotation_of(folder).read_bytes()))
+    command = [gffread, str(tmp_path / "genes.gtf"), "--keep-genes", "-F", "-o", str(tmp_path / "genes.gff3")]
+    subprocess.run(command, check=True, capture_output=True)
+
+    def told(path: Path) -> dict[str, tuple[object, ...]]:
+        return {
+            t.id: (t.gene, t.contig, t.strand, t.exons, bool(t.cds), t.biotype, t.rank, t.tss_complete)
+            for t in annotation.read(path)
+        }
+
+    assert told(tmp_path / "genes.gff3") == told(tmp_path / "genes.gtf")
+
+
 def stretch(sequence: str, first: int, last: int, strand: str) -> str:
     """1-based, both ends included; the minus strand base by base."""
     plus = sequence[first - 1 : last]
