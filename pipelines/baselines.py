@@ -2,12 +2,11 @@
 
 import json
 import sys
-from functools import partial
-from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from episome import baseline, dataset, metrics, params, pwm
 from episome.baseline import Scorer
@@ -69,15 +68,15 @@ def _task(rows: dict[str, pd.DataFrame], task: Task, numbers: Evaluate, seed: in
             else:
                 parts[species] = found
     fitted = {s: baseline.fit(p["train"], p["val"], task, numbers.baseline_k) for s, p in parts.items()}
-    scored = partial(_scored, task=task.name, numbers=numbers, seed=seed)
     result: dict[str, Any] = {"species": {s: _counts(p, task.name) for s, p in parts.items()}, "left_out": left_out}
     if task.window is None:
         result["no_pwm"] = pwm.ABSENT
     for who in WHO if task.window is not None else ("kmer",):
-        result[who] = {trained: {} for trained in fitted}
-        for trained, tested in product(fitted, parts):
-            by_kind = trained == tested
-            result[who][trained][tested] = scored(fitted[trained][who], parts[tested]["test"], by_kind=by_kind)
+        columns = {
+            s: _tested(s, {t: fitted[t][who] for t in fitted}, p["test"], task.name, numbers, seed)
+            for s, p in parts.items()
+        }
+        result[who] = {trained: {tested: columns[tested][trained] for tested in parts} for trained in fitted}
     return result
 
 
@@ -101,26 +100,43 @@ def _counts(parts: Parts, task: str) -> dict[str, dict[str, int]]:
     return {s: {"positives": int((y == 1).sum()), "negatives": int((y == 0).sum())} for s, y in labels.items()}
 
 
-def _scored(
-    fitted: Scorer, test: pd.DataFrame, *, task: str, numbers: Evaluate, seed: int, by_kind: bool
-) -> dict[str, Any]:
-    """AUROC and MCC (at the threshold of the training species) over all negatives; if asked, against each kind."""
-    labels = test[dataset.label_column(task)].to_numpy()
-    scores: np.ndarray[Any, np.dtype[np.float64]] = fitted.score(list(test["sequence"]))
-    found = metrics.evaluate(
-        labels,
-        scores,
-        test["group"].to_numpy(),
-        threshold=fitted.threshold,
-        bootstrap=numbers.bootstrap,
-        confidence=numbers.confidence,
-        seed=seed,
-    )
-    overall = {name: found[name] for name in ("n", "groups", "auroc", "mcc")}
-    if not by_kind:
-        return overall
-    kinds = baseline.against_kinds(test, labels, scores, fitted.threshold, numbers, seed)
-    return overall | {"negative_kinds": kinds}
+def _tested(
+    own: str, fitted: dict[str, Scorer], test: pd.DataFrame, task: str, numbers: Evaluate, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Every training species on the test rows of one: AUROC, MCC at the training species' threshold.
+
+    The species' own baseline is also held against each kind of negative alone; another's says how much AUROC was
+    ``lost`` against the own one, on the same draws of groups.
+    """
+    labels, groups = test[dataset.label_column(task)].to_numpy(), test["group"].to_numpy()
+    scores = {trained: scorer.score(list(test["sequence"])) for trained, scorer in fitted.items()}
+    drawn = metrics.draws(groups, numbers.bootstrap, seed)
+    areas = {trained: metrics.area_draws(labels, values, drawn)[0] for trained, values in scores.items()}
+    answer = {}
+    for trained, values in scores.items():
+        cut = fitted[trained].threshold
+        found = metrics.evaluate(
+            labels,
+            values,
+            groups,
+            threshold=cut,
+            bootstrap=numbers.bootstrap,
+            confidence=numbers.confidence,
+            seed=seed,
+        )
+        answer[trained] = {name: found[name] for name in ("n", "groups", "auroc", "mcc")}
+        if trained == own:
+            kinds = baseline.against_kinds(test, labels, values, cut, numbers, seed)
+            answer[trained]["negative_kinds"] = kinds
+        else:
+            lost = metrics.auroc(labels, scores[own]) - metrics.auroc(labels, values)
+            answer[trained]["lost"] = _interval(lost, areas[own] - areas[trained], numbers.confidence)
+    return answer
+
+
+def _interval(value: float, resampled: NDArray[np.float64], confidence: float) -> dict[str, float]:
+    low, high = np.nanquantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return {"value": round(value, 6), "low": round(float(low), 6), "high": round(float(high), 6)}
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -130,7 +146,8 @@ def markdown(result: dict[str, Any]) -> str:
         "# Baselines without a model",
         "",
         f"AUROC on test rows [{result['confidence']:.0%} interval, {result['bootstrap']} draws of whole groups]: "
-        "trained on the species of the row, tested on that of the column, nothing adapted. k-mers: logistic regression "
+        "trained on the species of the row, tested on that of the column, nothing adapted; lost: against the tested "
+        "species' own baseline, on the same draws. k-mers: logistic regression "
         f"on 1- to {result['k']}-mers. Weight matrix: log-odds of single bases on the stretch that validation chose.",
         "",
         f"Simulated species: {', '.join(simulated) or 'none'}.",
@@ -147,12 +164,14 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def _matrix(who: str, scores: dict[str, dict[str, Any]]) -> list[str]:
+    """AUROC of each training species on each tested one; below, what was lost against the tested species' own."""
     heads = [f"{tested} (n = {found['n']})" for tested, found in next(iter(scores.values()), {}).items()]
     lines = [f"| {who}, trained on | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    lines += [
-        f"| {row} | {' | '.join(_interval(found['auroc']) for found in cells.values())} |"
-        for row, cells in scores.items()
-    ]
+    for row, cells in scores.items():
+        lines.append(f"| {row} | {' | '.join(_shown(found['auroc']) for found in cells.values())} |")
+    for row, cells in scores.items() if len(scores) > 1 else ():
+        lost = [_shown(found["lost"], "+") if "lost" in found else "–" for found in cells.values()]
+        lines.append(f"| lost with {row} | {' | '.join(lost)} |")
     return [*lines, ""]
 
 
@@ -165,14 +184,14 @@ def _kinds(task: dict[str, Any]) -> list[str]:
     ]
     for species, cells in task["kmer"].items():
         for kind, found in cells[species]["negative_kinds"].items():
-            areas = [_interval(task[name][species][species]["negative_kinds"][kind]["auroc"]) for name in who]
+            areas = [_shown(task[name][species][species]["negative_kinds"][kind]["auroc"]) for name in who]
             counts = f"{found['positives']} + {found['negatives']}"
             lines.append(f"| {species} | {kind} | {counts} | {' | '.join(areas)} |")
     return lines
 
 
-def _interval(score: dict[str, float]) -> str:
-    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+def _shown(score: dict[str, float], sign: str = "") -> str:
+    return f"{score['value']:{sign}.3f} [{score['low']:{sign}.3f}, {score['high']:{sign}.3f}]"
 
 
 if __name__ == "__main__":

@@ -28,7 +28,9 @@ FACTS = datacard.Facts(
         "kind": "labelled",
         "rows": {"donor": 6},
         "split": {"rule": "as given"},
-        "sets": {"donor": {"dropped": {"too_many_n": 3}, "examples": [{"place": "a"}], "k": [4, 6]}},
+        "sets": {
+            "donor": {"dropped": {"too_many_n": 3}, "examples": [{"place": "a"}], "k": [4, 6], "rows": 9, "at": []}
+        },
     },
     check=None,
     homology=None,
@@ -107,10 +109,17 @@ def test_source_licence_citation_and_hash_are_on_card_and_page(rows: pd.DataFram
 
 def test_what_was_dropped_and_how_the_split_was_made_are_told(rows: pd.DataFrame) -> None:
     made = datacard.card(rows, TASK, FACTS)
+    assert "rows" not in made["task_report"]
     assert made["task_report"]["dropped"] == {"too_many_n": 3}
     assert made["how_made"] == {"kind": "labelled", "split": {"rule": "as given"}}
     page = datacard.markdown(made)
-    for line in ("- dropped · too_many_n: 3", "- split · rule: as given", "- examples: 1 (in card.json)", "- k: 4, 6"):
+    for line in (
+        "- dropped · too_many_n: 3",
+        "- split · rule: as given",
+        "- examples: 1 (in card.json)",
+        "- k: 4, 6",
+        "- at: none",
+    ):
         assert line in page.splitlines()
 
 

@@ -23,6 +23,7 @@ KINDS = {
     "cds_out_of_frame": "the motif in coding sequence, out of the frame of translation",
     "exon": "the motif inside an exon",
     "gene_body": "window of a gene after its first exon",
+    "in_gene": "window inside a gene, without what is asked for",
     "intergenic": "place outside every gene",
     "intron": "the motif inside an intron",
     "opposite_strand": "the site's own window, read on the other strand",
@@ -136,8 +137,7 @@ def _of_task(report: Mapping[str, Any], task: str) -> Mapping[str, Any]:
     """What the report on the rows says of one task: under ``tasks`` for genomes, under ``sets`` for labelled data."""
     for part in ("tasks", "sets"):
         if task in report.get(part, {}):
-            found: Mapping[str, Any] = report[part][task]
-            return found
+            return {name: value for name, value in report[part][task].items() if name != "rows"}  # the card counts
     return {}
 
 
@@ -225,9 +225,7 @@ def shortcuts(made: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     gate, head = made["data_gate"], ["question", "observed", "wanted", "verdict"]
     if gate is None:
         return head, [["all rules", "–", "the data gate has not run", "–"]]
-    verdict = (
-        "holds" if gate["passed"] else f"failed for the species; here: {_words(gate['failed_rules']) or 'nothing'}"
-    )
+    verdict = "holds" if gate["passed"] else f"failed for the species; here: {_words(gate['failed_rules'])}"
     lines = [["all rules", "–", "every rule of the data gate", verdict]]
     for name, found in gate["shortcuts"].items():
         seen = "–" if found["observed"] is None else _words(found["observed"])
@@ -251,7 +249,7 @@ def _words(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key or 'unnamed'}: {_words(inner)}" for key, inner in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(_words, value))
+        return ", ".join(map(_words, value)) or "none"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

@@ -101,6 +101,6 @@ def _figure(picture: Picture) -> str:
     return f"""<figure id="{name}">
 <h3>{title}</h3>
 <div role="img" aria-label="{title}. {alt}">{picture.svg}</div>
-<figcaption>{alt} {link}</figcaption>
+<figcaption>{alt}<br>{link}</figcaption>
 </figure>
 """

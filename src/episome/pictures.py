@@ -35,7 +35,7 @@ MOST_CONTIGS = 12
 _BINS = 100
 _NAMES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" aria-hidden="true"'
 _WIDTH = 4.1
-_NARROW = 16
+_NARROW = 22
 _STYLE: dict[Any, Any] = {
     "text.parse_math": False,
     "svg.fonttype": "none",
@@ -118,7 +118,7 @@ def _lengths(seen: pd.DataFrame, task: Task) -> Picture:
         axes.set(xlabel=f"every sequence has {low:,} bp", ylabel="rows")
     else:
         edges = np.linspace(low, high + 1, min(30, high - low + 1) + 1)
-        data = _histogram(axes, [(n, c, s["length"].to_numpy()) for n, c, s in _named(seen, task)], edges, "bp")
+        data = _histogram(figure, [(n, c, s["length"].to_numpy()) for n, c, s in _named(seen, task)], edges, "bp")
         axes.set(xlabel="length, bp", ylabel="rows")
     words = "; ".join(
         f"{name}: {len(part)} rows, {part['length'].min()} to {part['length'].max()} bp, "
@@ -131,7 +131,9 @@ def _lengths(seen: pd.DataFrame, task: Task) -> Picture:
 
 def _gc(seen: pd.DataFrame, task: Task) -> Picture:
     figure, axes = _axes(2.9)
-    data = _histogram(axes, [(n, c, s["gc"].to_numpy()) for n, c, s in _named(seen, task)], np.linspace(0, 1, 41), "GC")
+    data = _histogram(
+        figure, [(n, c, s["gc"].to_numpy()) for n, c, s in _named(seen, task)], np.linspace(0, 1, 41), "GC"
+    )
     near = max(0, seen["gc"].min() - 0.05), min(1, seen["gc"].max() + 0.05)
     axes.set(xlabel="GC, share of bases", ylabel="rows", xlim=near)
     words = "; ".join(
@@ -143,23 +145,23 @@ def _gc(seen: pd.DataFrame, task: Task) -> Picture:
 
 
 def _histogram(
-    axes: Axes, parts: Sequence[tuple[str, str, NDArray[np.float64]]], edges: NDArray[np.float64], unit: str
+    figure: Figure, parts: Sequence[tuple[str, str, NDArray[np.float64]]], edges: NDArray[np.float64], unit: str
 ) -> pd.DataFrame:
     """Filled outlines, so that two classes over each other both show; as many rows as drawn."""
-    data = pd.DataFrame({f"from_{unit}": edges[:-1], f"to_{unit}": edges[1:]})
+    axes, data = figure.axes[0], pd.DataFrame({f"from_{unit}": edges[:-1], f"to_{unit}": edges[1:]})
     for name, colour, values in parts:
         counts = np.histogram(values, edges)[0]
         axes.stairs(counts, edges, fill=True, color=colour, alpha=0.3)
         axes.stairs(counts, edges, color=colour, linewidth=1.6, label=f"{name}, n = {len(values):,}")
         data[f"rows_{name}"] = counts
-    _legend(axes)
+    _legend(figure)
     return data
 
 
 def _classes(seen: pd.DataFrame, task: Task) -> Picture:
     figure, axes = _axes(2.9)
     table = _cross(seen, "class", task.labels[::-1])
-    _stack(axes, table, (BLUE, ORANGE))
+    _stack(figure, table, (BLUE, ORANGE))
     axes.set(ylabel="rows")
     return _picture(figure, f"{task.name}-classes", "Rows by split and class", _spoken(table), table.reset_index())
 
@@ -168,7 +170,7 @@ def _kinds(seen: pd.DataFrame, task: Task) -> Picture:
     figure, axes = _axes(2.9)
     negatives = seen[seen["class"] == task.labels[0]]
     table = _cross(negatives.assign(kind=negatives["kind"].replace("", "unnamed")), "kind", ())
-    _stack(axes, table, OF_KIND)
+    _stack(figure, table, OF_KIND)
     axes.set(ylabel="negative rows")
     words = _spoken(table) if len(negatives) else "There is no negative row."
     return _picture(figure, f"{task.name}-kinds", "Kinds of negatives by split", words, table.reset_index())
@@ -179,8 +181,8 @@ def _cross(seen: pd.DataFrame, by: str, columns: Sequence[str]) -> pd.DataFrame:
     return table.reindex(index=list(SPLITS), columns=list(columns or table.columns), fill_value=0)
 
 
-def _stack(axes: Axes, table: pd.DataFrame, colours: Sequence[str]) -> None:
-    bottom = np.zeros(len(table))
+def _stack(figure: Figure, table: pd.DataFrame, colours: Sequence[str]) -> None:
+    axes, bottom = figure.axes[0], np.zeros(len(table))
     names = [f"{split}\nn = {count:,}" for split, count in table.sum(axis=1).items()]
     for i, name in enumerate(table.columns):
         counts = table[name].to_numpy()
@@ -189,7 +191,7 @@ def _stack(axes: Axes, table: pd.DataFrame, colours: Sequence[str]) -> None:
         axes.bar(names, counts, 0.65, bottom=bottom, color=colours[i % len(colours)], hatch=hatch, label=str(name))
         bottom = bottom + counts
     if len(table.columns):
-        _legend(axes)
+        _legend(figure)
 
 
 def _spoken(table: pd.DataFrame) -> str:
@@ -235,7 +237,7 @@ def _places(sites: pd.DataFrame, task: Task) -> Picture:
     axes.set(xlabel=f"position, {unit}; one bin = {width:,} bp", ylim=(len(names) - 0.5, -1.1))
     axes.set_yticks(range(len(names)), [f"{_short(name)} ({found[name]:,})" for name in names], fontsize=9.5)
     of_split = sites["split"].value_counts()
-    _legend(axes, [Patch(color=OF_SPLIT[s], label=f"{s}, n = {of_split.get(s, 0):,}") for s in SPLITS])
+    _legend(figure, [Patch(color=OF_SPLIT[s], label=f"{s}, n = {of_split.get(s, 0):,}") for s in SPLITS])
     rest = len(found) - len(names)
     more = f" {rest} more contigs with {len(sites) - len(drawn)} sites are not drawn." if rest else ""
     words = "; ".join(f"{name}: {found[name]} sites" for name in names) + f". Highest bar: {fullest} sites.{more}"
@@ -290,12 +292,11 @@ def _axes(height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _legend(axes: Axes, handles: list[Patch] | None = None) -> None:
-    """Above the axes, where no bar can be behind it."""
-    given = handles or axes.get_legend_handles_labels()[0]
+def _legend(figure: Figure, handles: list[Patch] | None = None) -> None:
+    """Above the axes and from the figure's edge on, where there is most room and no bar behind it."""
+    given = handles or figure.axes[0].get_legend_handles_labels()[0]
     columns = 2 if max(len(str(handle.get_label())) for handle in given) <= _NARROW else 1
-    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
-    axes.legend(handles=given, ncols=columns, handlelength=1.2, **place)
+    figure.legend(handles=given, loc="outside upper left", ncols=columns, handlelength=1.2)
 
 
 def _picture(figure: Figure, name: str, title: str, words: str, data: pd.DataFrame) -> Picture:

@@ -77,6 +77,12 @@ def test_a_matrix_moves_to_a_species_with_the_same_motif_and_to_no_other(setting
         "intron": (50, 25),
     }
     assert "negative_kinds" not in result["tasks"]["donor"]["pwm"]["human_sim"]["fly_sim"]
+    matrix = result["tasks"]["donor"]["pwm"]
+    assert matrix["human_sim"]["fly_sim"]["lost"]["low"] > 0.1
+    assert matrix["human_sim"]["mouse_sim"]["lost"]["low"] <= 0 <= matrix["human_sim"]["mouse_sim"]["lost"]["high"]
+    assert "lost" not in matrix["human_sim"]["human_sim"]
+    page = baselines.markdown(result)
+    assert f"| lost with human_sim | – | {matrix['human_sim']['mouse_sim']['lost']['value']:+.3f} [" in page
     assert cell["auroc"]["low"] <= cell["auroc"]["value"] <= cell["auroc"]["high"]
     assert result["simulated"] == {"human_sim": True, "mouse_sim": True, "fly_sim": True}
 
