@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from episome import dataset
+from episome import dataset, kin, params, split
 from episome.types import EpisomeError
-from pipelines import corpus, windows
+from pipelines import corpus, paths, windows
 from tests import tiny_genome
 from tests.conftest import ROOT
+
+TERMS = {"licence": "CC0-1.0", "citation": "nobody"}
 
 
 def species(source: dict[str, Any], *, simulated: bool = False, release: str = "none") -> dict[str, Any]:
@@ -36,15 +38,23 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tiny_genome.write(tmp_path / "data/world/demo/wild")
     labelled(tmp_path / "sets/orf")
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    genome = {"kind": "genome", "folder": "data/world/demo/wild", "tasks": ["promoter", "donor"]}
-    sets = {"kind": "labelled", "folder": "sets", "sets": {"orf": "orf"}}
+    genome = {"kind": "genome", "folder": "data/world/demo/wild", "tasks": ["promoter", "donor"], **TERMS}
+    sets = {"kind": "labelled", "folder": "sets", "sets": {"orf": "orf"}, **TERMS}
     params["tasks"]["orf"] = {"scope": "sequence", "labels": ["noncoding", "coding"]}
     params["species"] = {"wild": species(genome, simulated=True), "lab": species(sets)}
     params["base"]["species"] = ["wild", "lab"]
     params["windows"] |= {"exclusion": 10, "corpus_window": 100, "corpus_share": 1.0}
     write(tmp_path, params)
     monkeypatch.chdir(tmp_path)
+    related("wild")
+    related("lab")
     return tmp_path
+
+
+def related(name: str, **families: str) -> None:
+    """What the stage homology leaves for a species."""
+    paths.homology().mkdir(parents=True, exist_ok=True)
+    kin.write_families(paths.families(name), families)
 
 
 def write(folder: Path, params: dict[str, Any]) -> None:
@@ -109,20 +119,47 @@ def checked(name: str, *, passed: bool) -> None:
     (folder / "result.json").write_text(json.dumps({"passed": passed}))
 
 
-def test_the_corpus_joins_the_species_once_their_rows_passed(project: Path) -> None:
-    windows.main("wild")
+def test_labelled_rows_are_grouped_by_their_family(project: Path) -> None:
+    one, two = (split.canonical_group(text) for text in ("AACCGTAC", "CCGGTATA"))
+    related("lab", **{one: "cousins", two: "cousins"})
     windows.main("lab")
+    rows = dataset.read(project / "data/windows/lab/rows.parquet")
+    alone = rows["sequence"].map(split.canonical_group)
+    assert rows["group"].tolist() == ["cousins", "cousins", *alone[2:]]
+
+
+def test_a_family_of_another_species_moves_a_gene_to_the_families_side(project: Path) -> None:
+    settings = params.read()
+    before = dataset.read(written("wild"))
+    family = next(
+        name
+        for name in map(str, range(99))
+        if split.by_group(name, settings.windows.split, settings.seed)
+        != before.loc[before["gene"] == "c0g1", "split"].iloc[0]
+    )
+    related("wild", c0g1=family)
+    after = dataset.read(written("wild"))
+    assert set(after.loc[after["group"] == family, "split"]) == {
+        split.by_group(family, settings.windows.split, settings.seed)
+    }
+
+
+def written(name: str) -> Path:
+    windows.main(name)
+    return Path(f"data/windows/{name}/rows.parquet")
+
+
+def test_a_species_text_enters_the_corpus_once_its_rows_passed(project: Path) -> None:
+    windows.main("wild")
     with pytest.raises(EpisomeError, match=r"reports/check/wild/result\.json: no such file.*'wild'"):
-        corpus.main()
+        corpus.main("wild")
+    checked("wild", passed=False)
+    with pytest.raises(EpisomeError, match="the check of 'wild' failed"):
+        corpus.main("wild")
+    assert not paths.corpus("wild").exists()
     checked("wild", passed=True)
-    checked("lab", passed=False)
-    with pytest.raises(EpisomeError, match="the check of 'lab' failed"):
-        corpus.main()
-    checked("lab", passed=True)
-    corpus.main()
-    texts = (project / "data/corpus.txt").read_text().splitlines()
-    parts = [Path(f"data/windows/{name}/corpus.txt").read_text().splitlines() for name in ("wild", "lab")]
-    assert sorted(texts) == sorted({text for part in parts for text in part})
+    corpus.main("wild")
+    assert paths.corpus("wild").read_bytes() == (project / "data/windows/wild/corpus.txt").read_bytes()
 
 
 @pytest.mark.slow
@@ -130,7 +167,7 @@ def test_the_corpus_joins_the_species_once_their_rows_passed(project: Path) -> N
     ("arguments", "message"),
     [
         (["pipelines.windows", "nobody"], "windows: no species 'nobody'"),
-        (["pipelines.corpus"], "corpus: reports/check"),
+        (["pipelines.corpus", "wild"], "corpus: reports/check"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_a_failing_status(project: Path, arguments: list[str], message: str) -> None:
