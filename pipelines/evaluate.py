@@ -79,7 +79,7 @@ def evaluated(
 
 def _without_probabilities(scores: dict[str, Any]) -> dict[str, Any]:
     """A matrix gives bits: what speaks of probabilities means nothing for it."""
-    return {name: value for name, value in scores.items() if name not in {"brier", "ece"}}
+    return {name: value for name, value in scores.items() if name not in {"brier", "ece", "ece_debiased"}}
 
 
 def table(species: str, tasks: dict[str, Any]) -> str:
