@@ -23,6 +23,7 @@ NEUTRAL = {
     "episome",
     "episome.limits",
     "episome.params",
+    "episome.policy",
     "episome.sources",
     "episome.types",
     "pipelines",
