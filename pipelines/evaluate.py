@@ -49,14 +49,15 @@ def evaluated(
         rows: of the species, all splits.
         logits: float32[rows] of this task; those of train rows are not looked at.
         task: whose labels; without a window it has no position-weight matrix.
-        numbers: bootstrap, confidence and the baseline's k.
+        numbers: bootstrap, confidence, the model's threshold rule (baselines keep their own: k-mers 0.5, the matrix its
+            best MCC on validation) and the baseline's k.
         seed: of the bootstrap.
     """
     labels = rows[dataset.label_column(task.name)].to_numpy()
     train, val, test = ((labels >= 0) & (rows["split"] == split).to_numpy() for split in ("train", "val", "test"))
     temperature = calibration.temperature(logits[val], labels[val])
     probabilities = calibration.sigmoid(logits, temperature)
-    threshold = calibration.threshold(probabilities[val], labels[val])
+    threshold = calibration.threshold_by(numbers.threshold, probabilities[val], labels[val])
     score = partial(metrics.evaluate, bootstrap=numbers.bootstrap, confidence=numbers.confidence, seed=seed)
     groups = rows["group"].to_numpy()
     scored = {"model": (probabilities[test], threshold)}
@@ -66,6 +67,7 @@ def evaluated(
     return {
         "temperature": temperature,
         "threshold": threshold,
+        "reliability": metrics.reliability(labels[test], probabilities[test]).table(),
         "val": score(labels[val], probabilities[val], groups[val], threshold=threshold),
         "test": overall["model"],
         "baseline": overall["kmer"],

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from episome import baseline, metrics
-from episome.params import Evaluate
+from episome.params import BestCut, Evaluate
 from episome.types import Task
 
-NUMBERS = Evaluate(bootstrap=60, confidence=0.95, baseline_k=2)
+NUMBERS = Evaluate(bootstrap=60, confidence=0.95, baseline_k=2, threshold=BestCut(rule="mcc"))
 
 
 def rows(n: int, seed: int, skilled: bool = True) -> pd.DataFrame:

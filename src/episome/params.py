@@ -122,12 +122,29 @@ class Compute(Frozen):
     threads: Count
 
 
+class BestCut(Frozen):
+    """The calling threshold with the highest MCC or TPR − FPR on validation rows; see `calibration.threshold_by`."""
+
+    rule: Literal["mcc", "youden"]
+
+
+class FloorCut(Frozen):
+    """The calling threshold that has at least this precision or recall on validation rows."""
+
+    rule: Literal["precision", "recall"]
+    at_least: Annotated[float, Field(gt=0, le=1)]
+
+
+Threshold = Annotated[BestCut | FloorCut, Field(discriminator="rule")]
+
+
 class Evaluate(Frozen):
-    """Intervals and baseline of the evaluation."""
+    """Intervals, threshold rule and baseline of the evaluation."""
 
     bootstrap: Count
     confidence: Share
     baseline_k: Count
+    threshold: Threshold
 
 
 class Export(Frozen):

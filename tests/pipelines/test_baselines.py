@@ -48,7 +48,9 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> params.Params:
     micro.write(path)
     micro.change(path, "tasks", "donor", "window", to=WIDTH)
     micro.change(path, "tasks", "whole", to={"scope": "sequence"})
-    micro.change(path, "evaluate", to={"bootstrap": 40, "confidence": 0.95, "baseline_k": 2})
+    micro.change(
+        path, "evaluate", to={"bootstrap": 40, "confidence": 0.95, "baseline_k": 2, "threshold": {"rule": "mcc"}}
+    )
     monkeypatch.chdir(tmp_path)
     return params.read(path)
 

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 
 from episome import calibration
-from episome.params import Evaluate
+from episome.params import BestCut, Evaluate, FloorCut
 from episome.types import Task
 from pipelines import evaluate
 from tests import table_rows
 
-NUMBERS = Evaluate(bootstrap=60, confidence=0.95, baseline_k=2)
+NUMBERS = Evaluate(bootstrap=60, confidence=0.95, baseline_k=2, threshold=BestCut(rule="mcc"))
 DONOR = Task(name="donor", scope="site", window=30, motif="GT")
 
 
@@ -58,6 +58,16 @@ def test_a_task_is_calibrated_on_val_and_scored_on_its_own_test_rows(rows: pd.Da
     assert result["temperature"] == calibration.temperature(logits[own], labels)
     calibrated = calibration.sigmoid(logits[own], result["temperature"])
     assert result["threshold"] == calibration.threshold(calibrated, labels)
+
+
+def test_the_threshold_follows_the_rule_and_reliability_covers_the_test_rows(
+    rows: pd.DataFrame, logits: np.ndarray
+) -> None:
+    rule = FloorCut(rule="precision", at_least=0.9)
+    result = evaluate.evaluated(rows, logits, DONOR, NUMBERS.model_copy(update={"threshold": rule}), seed=7)
+    assert result["threshold"] > evaluate.evaluated(rows, logits, DONOR, NUMBERS, seed=7)["threshold"]
+    assert result["val"]["precision"]["value"] >= 0.9
+    assert sum(part["n"] for part in result["reliability"]) == 100
 
 
 def test_decoys_are_told_apart_by_kind(rows: pd.DataFrame, logits: np.ndarray) -> None:
