@@ -16,6 +16,6 @@ def limits(**changes: Any) -> Check:
         "class_share": (0.2, 0.8),
         "min_rows": {"train": 20, "val": 5, "test": 5},
         "bases_per_token": 1,
-        "shortcut": {"case": 0.7, "n": 0.6, "length": 0.6, "gc": 0.7, "min_rows": 20},
+        "shortcut": {"case": 0.7, "case_of_kind": 0.95, "n": 0.6, "length": 0.6, "gc": 0.7, "min_rows": 20},
     }
     return Check.model_validate(given | changes)

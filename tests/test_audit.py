@@ -17,7 +17,7 @@ from tests.check_limits import limits
 BOTH = Task(name="a", scope="sequence")
 FORWARD = Task(name="b", scope="sequence", strands="forward")
 TASKS = (BOTH, FORWARD)
-SHORTCUT = {"case": 0.7, "n": 0.6, "length": 0.6, "gc": 0.7}
+SHORTCUT = {"case": 0.7, "case_of_kind": 0.95, "n": 0.6, "length": 0.6, "gc": 0.7}
 
 
 def rows(*lines: tuple[str, int, int, str, str], kinds: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -124,10 +124,16 @@ def test_a_shortcut_is_measured_in_its_better_direction_and_for_each_kind_of_neg
         classes(("", "", "x", "x", "y", "y"), (0.2, 0.3, 0.0, 0.1, 0.2, 0.3)), shortcut={**SHORTCUT, "min_rows": 2}
     )
     areas = audit.shortcuts(audited, BOTH, 2)
-    assert areas["case"] == {audit.ALL: 0.75, "x": 1.0, "y": 0.5}
-    assert areas["n"] == areas["length"] == areas["gc"] == {audit.ALL: 0.5, "x": 0.5, "y": 0.5}
-    # A negative says the larger of its kind's and of all, a positive that of all.
-    assert list(audited["a:by_case"]) == [0.75, 0.75, 1.0, 1.0, 0.75, 0.75]
+    assert areas["lower_case"] == {audit.ALL: 0.75, "x": 1.0, "y": 0.5}
+    assert areas["n_share"] == areas["bases"] == areas["gc"] == {audit.ALL: 0.5, "x": 0.5, "y": 0.5}
+    assert list(audited["a:by_case"]) == [0.75] * 6
+    assert audited["a:by_case_of_kind"].fillna(-1).tolist() == [-1, -1, 1.0, 1.0, 0.5, 0.5]
+
+
+def test_a_negative_says_the_larger_of_its_kinds_area_and_that_of_all() -> None:
+    given = classes(("", "", "x", "x", "y", "y"), (0.0,) * 6).assign(sequence=["AC", "ACG", "A", "A", "AC", "ACG"])
+    audited = audited_of(given, shortcut={**SHORTCUT, "min_rows": 2})
+    assert list(audited["a:by_length"]) == [0.75, 0.75, 1.0, 1.0, 0.75, 0.75]
 
 
 def test_gc_is_compared_with_all_negatives_alone() -> None:
@@ -141,12 +147,13 @@ def test_gc_is_compared_with_all_negatives_alone() -> None:
 
 def test_one_kind_of_negatives_is_all_of_them_and_a_small_one_is_not_judged() -> None:
     given = classes(("", "", "x", "x"), (0.0, 0.0, 1.0, 1.0))
-    assert audit.shortcuts(audited_of(given), BOTH, 2)["case"] == {audit.ALL: 1.0}
-    assert audit.shortcuts(audited_of(given), BOTH, 3)["case"] == {}
+    assert audit.shortcuts(audited_of(given), BOTH, 2)["lower_case"] == {audit.ALL: 1.0}
+    assert audit.shortcuts(audited_of(given), BOTH, 3)["lower_case"] == {}
     assert audited_of(given)["a:by_case"].isna().all()
     several = classes(("", "", "x", "x", "y"), (0.0, 0.0, 1.0, 1.0, 0.0))
     audited = audited_of(several, shortcut={**SHORTCUT, "min_rows": 2})
-    assert list(audited["a:by_case"]) == pytest.approx([0.8333, 0.8333, 1.0, 1.0, 0.8333])
+    assert list(audited["a:by_case"]) == pytest.approx([0.8333] * 5)
+    assert list(audited["a:by_case_of_kind"].dropna()) == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -155,7 +162,7 @@ def test_the_rows_that_tell_most_are_the_furthest_apart(turned: bool) -> None:
     given = classes(("", "", "", "x", "x", "x", "y"), tuple(1 - case if turned else case))
     small = limits(shortcut={**SHORTCUT, "min_rows": 1})
     audited = audit.columns(given, TASKS, small, {})
-    rule = next(r for r in rules("human", TASKS, small, 100) if (r.name, r.task) == ("shortcut_case", "a"))
+    rule = next(r for r in rules("human", TASKS, small, 100) if (r.name, r.task) == ("shortcut_case_of_kind", "a"))
     assert audit.most_telling(audited, rule, 4) == [4, 5, 1, 2]
 
 
@@ -163,7 +170,7 @@ def test_the_rows_that_tell_most_are_the_furthest_apart(turned: bool) -> None:
 def test_the_area_is_the_share_of_pairs_in_order(pairs: list[tuple[bool, int]]) -> None:
     positives, negatives = ([v / 5 for p, v in pairs if p is side] for side in (True, False))
     audited = audited_of(classes(tuple("" if p else "x" for p, _ in pairs), tuple(v / 5 for _, v in pairs)))
-    areas = audit.shortcuts(audited, BOTH, 1)["case"]
+    areas = audit.shortcuts(audited, BOTH, 1)["lower_case"]
     if not positives or not negatives:
         assert areas == {}
         return

@@ -53,6 +53,14 @@ def test_a_species_overrides_training_numbers_for_itself_alone(tmp_path: Path) -
         (lambda tree: tree["lora"].update(rank=16), r"lora\.rank: 16 does not fit export\.bank_rank, 8"),
         (lambda tree: tree["base"].update(species=["yeti"]), r"base\.species: yeti is no species here"),
         (lambda tree: tree["species"].update(base=tree["species"]["fly_sim"]), r"species\.base: that name"),
+        (
+            lambda tree: tree["check"]["tasks"].update(exon={"max_n_share": 0.1}),
+            r"check\.tasks: exon is not under tasks; known: promoter, donor",
+        ),
+        (
+            lambda tree: tree["check"]["tasks"].update(donor={"shortcut": {"GC": 0.9}}),
+            r"check: .*tasks\.donor: shortcut\.GC: Extra inputs are not permitted",
+        ),
         (fly(donor="yeti"), r"species\.fly_sim\.donor: 'yeti' is no species here; known: base, human_sim"),
         (fly(donor="fly_sim"), r"species\.fly_sim\.donor: fly_sim from fly_sim never comes to the base"),
         (fly(train={"learing_rate": 1}), r"species\.fly_sim\.train: learing_rate: Extra inputs"),

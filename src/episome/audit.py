@@ -53,7 +53,7 @@ def columns(
 
 
 def shortcuts(audited: pd.DataFrame, task: Task, fewest: int) -> dict[str, dict[str, float]]:
-    """How well each property that is no biology tells the classes of one task apart: property → negatives → AUROC.
+    """How well each property that is no biology tells the classes of one task apart: column → negatives → AUROC.
 
     The AUROC is that of the better direction, 0.5 to 1, over the rows of all splits: of `ALL` and,
     where there are several, of each kind of them. A class with fewer than `fewest` rows is left out.
@@ -66,10 +66,10 @@ def shortcuts(audited: pd.DataFrame, task: Task, fewest: int) -> dict[str, dict[
         against |= {str(kind): kinds == kind for kind in sorted(kinds.dropna().unique())}
     large = {name: rows for name, rows in against.items() if min(rows.sum(), positive.sum()) >= fewest}
     return {
-        key: {
+        values: {
             name: _separation(audited.loc[positive, values], audited.loc[rows, values]) for name, rows in large.items()
         }
-        for key, (values, _) in SHORTCUTS.items()
+        for values in dict.fromkeys(shortcut.column for shortcut in SHORTCUTS.values())
     }
 
 
@@ -91,17 +91,15 @@ def _separation(positives: pd.Series, negatives: pd.Series) -> float:
 
 
 def _shortcut_columns(rows: pd.DataFrame, task: Task, fewest: int) -> pd.DataFrame:
-    """``by_<property>``: at a positive the AUROC of all negatives, at a negative the larger of that and its kind's.
-
-    By GC only that of all negatives: every kind of place has a GC of its own.
-    """
-    found = {}
+    """At each row the larger of two AUROCs, as far as a shortcut asks for them: of all negatives, of the row's kind."""
+    areas = shortcuts(rows, task, fewest)
     labels = rows[label_column(task.name)]
-    for key, areas in shortcuts(rows, task, fewest).items():
-        whole = areas.get(ALL, np.nan)
-        single = areas if key != "gc" else {}
-        values = rows["negative_kind"].map(single).fillna(whole).clip(lower=whole)
-        found[column(task.name, f"by_{key}")] = values.where(labels == 0, whole).where(labels >= 0)
+    found = {}
+    for key, shortcut in SHORTCUTS.items():
+        kinds = {name: area for name, area in areas[shortcut.column].items() if name != ALL and shortcut.kinds}
+        of_kind = rows["negative_kind"].map(kinds).where(labels == 0).astype(float)
+        whole = areas[shortcut.column].get(ALL, np.nan) if shortcut.whole else np.nan
+        found[column(task.name, f"by_{key}")] = of_kind.fillna(whole).clip(lower=whole).where(labels >= 0)
     return pd.DataFrame(found)
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from episome.limits import Check, Limits
 from episome.sequence import gc
@@ -61,14 +61,32 @@ def n_share(sequence: str) -> float:
 # What is measured on a sequence: column of the audited rows → how.
 MEASURES: Mapping[str, Callable[[str], str | float]] = {"sequence": str, "bases": len, "n_share": n_share, "gc": gc}
 
-# What must not tell the classes apart alone: key of `check.shortcut` → column, and what a person calls it. Names of
-# these rules begin alike.
+
+class Shortcut(NamedTuple):
+    """A property that must not tell the classes apart alone.
+
+    Attributes:
+        column: column of the audited rows.
+        words: what a person calls it.
+        whole: the positives are compared with all negatives.
+        kinds: they are compared with each kind of negatives, where there are several.
+    """
+
+    column: str
+    words: str
+    whole: bool
+    kinds: bool
+
+
+# Key of `check.shortcut` → what it limits; names of these rules begin alike. A kind of negatives may differ in case and
+# GC by nature, as repeats and islands do; in length and N it cannot.
 SHORTCUT = "shortcut_"
-SHORTCUTS: Mapping[str, tuple[str, str]] = {
-    "case": ("lower_case", "the share of soft-masked bases"),
-    "n": ("n_share", "the share of N"),
-    "length": ("bases", "the length"),
-    "gc": ("gc", "the GC share"),
+SHORTCUTS: Mapping[str, Shortcut] = {
+    "case": Shortcut("lower_case", "the share of soft-masked bases", whole=True, kinds=False),
+    "case_of_kind": Shortcut("lower_case", "in one kind of negatives that share", whole=False, kinds=True),
+    "n": Shortcut("n_share", "the share of N", whole=True, kinds=True),
+    "length": Shortcut("bases", "the length", whole=True, kinds=True),
+    "gc": Shortcut("gc", "the GC share", whole=True, kinds=False),
 }
 
 
@@ -184,8 +202,10 @@ def _split_rules(task: Task, limits: Limits) -> Iterator[Rule]:
 
 def _shortcuts(task: Task, limits: Limits) -> Iterator[Rule]:
     rule = partial(Rule, task=task.name, kind="range")
-    for key, (shown, words) in SHORTCUTS.items():
+    for key, shortcut in SHORTCUTS.items():
         most: float = getattr(limits.shortcut, key)
-        wanted = f"{words} alone tells the classes apart with an AUROC of at most {most:.2f} (check.shortcut.{key})"
+        wanted = (
+            f"{shortcut.words} alone tells the classes apart with an AUROC of at most {most:.2f} (check.shortcut.{key})"
+        )
         by = column(task.name, f"by_{key}")
-        yield rule(name=SHORTCUT + key, wanted=wanted, column=by, most=most, shown=shown)
+        yield rule(name=SHORTCUT + key, wanted=wanted, column=by, most=most, shown=shortcut.column)

@@ -20,19 +20,20 @@ class MinRows(Frozen):
 class Shortcut(Frozen):
     """How well a property that is no biology, or little of it, may tell the classes apart alone: the largest AUROC.
 
-    An AUROC counts in either direction: 0.2 is as good as 0.8. What stands here is compared with the rows of all
-    splits; `case`, `n` and `length` also with each kind of negative, since those mark how a class was made. GC is
-    compared over all negatives alone: every kind of place has a GC of its own, and their mixture is what is matched.
+    An AUROC counts in either direction: 0.2 is as good as 0.8. It is over the rows of all splits.
 
     Attributes:
         case: share of soft-masked bases as they came; the model never sees it, so it tells of unequal making.
-        n: share of N.
-        length: bases.
+        case_of_kind: the same against any one kind of negatives. Looser: repeats are soft-masked, and between genes
+            there are more of them than in exons.
+        n: share of N, against all negatives and each kind of them.
+        length: bases, against all negatives and each kind of them.
         gc: share of G and C. Coding sequences and CpG islands do differ in it: a limit of 0.5 would be wrong.
         min_rows: a class, or kind of negatives, with fewer rows than this is not judged: its AUROC says nothing.
     """
 
     case: Auroc
+    case_of_kind: Auroc
     n: Auroc
     length: Auroc
     gc: Auroc

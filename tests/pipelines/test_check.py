@@ -13,7 +13,7 @@ import pytest
 from episome import audit, contract, dataset, params
 from episome.limits import Check
 from episome.sequence import reverse_complement
-from episome.types import Task
+from episome.types import EpisomeError, Task
 from pipelines import check, expectations, paths
 from tests import check_limits, table_rows
 
@@ -87,6 +87,7 @@ def test_good_rows_pass_every_rule(rows: pd.DataFrame) -> None:
         "group_overlap",
         "species_overlap",
         "shortcut_case",
+        "shortcut_case_of_kind",
         "shortcut_n",
         "shortcut_length",
         "shortcut_gc",
@@ -253,3 +254,31 @@ def test_the_stage_stops_with_species_rule_count_and_row(
     assert "check human: rule alphabet failed: 1 rows; wanted: every base is A, C, G, T or N" in said
     assert f'row 7: {sequence_of(rows, 7)} labels={{"promoter": 1}} split=train' in said
     assert json.loads((paths.check("human") / "result.json").read_text())["passed"] is False
+
+
+def test_relatives_that_were_never_looked_for_stop_the_stage(project: Path, rows: pd.DataFrame) -> None:
+    dataset.write(paths.windows("human") / "rows.parquet", rows)
+    paths.relatives("human").unlink()
+    with pytest.raises(EpisomeError, match=r"human\.leaks\.json: no such file; run `dvc repro`"):
+        check.main("human")
+
+
+def test_the_report_says_how_well_each_shortcut_tells_the_classes_apart(project: Path, rows: pd.DataFrame) -> None:
+    dataset.write(
+        paths.windows("human") / "rows.parquet", rows.assign(lower_case=[i % 4 / 4 for i in range(len(rows))])
+    )
+    assert check.main("human") == 1
+    report = json.loads((paths.check("human") / "result.json").read_text())
+    assert report["shortcuts"]["promoter"]["lower_case"] == {"all negatives": 0.75}
+    assert report["shortcuts"]["donor"]["n_share"] == {"all negatives": 0.5}
+    assert [failure["observed"] for failure in report["failures"]] == [0.75, 0.75]
+
+
+def test_a_shortcut_of_few_rows_is_not_judged_and_says_so(rows: pd.DataFrame) -> None:
+    cased = rows.assign(lower_case=[float(i % 2) for i in range(len(rows))])
+    few = outcome_of(cased, LIMITS.model_copy(update={"shortcut": LIMITS.shortcut.model_copy(update={"min_rows": 31})}))
+    observed = {line["rule"]: line["observed"] for line in few.rules if line["task"] == "promoter"}
+    assert few.passed
+    assert observed["shortcut_case"] is None
+    assert observed["group_overlap"] == 0.0
+    assert observed["n_share"] == 0.0
