@@ -6,111 +6,22 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
 from episome import genome
-from episome.sources import Fetch, FetchFiles, GenomeSource
+from episome.sources import FetchFiles, GenomeSource
 from episome.types import EpisomeError
 from episome_cli.main import main
 from pipelines import fetch, pins
 from tests import mirror, tiny_genome
-from tests.conftest import ROOT
 from tests.mirror import FASTA, GTF, File, Mirror
+from tests.pipelines.fetching import ANNOTATION, FOLDER, HERE, get, nothing_left, settings, sha256, write_params
 
 pytestmark = pytest.mark.slow
-
-FOLDER = Path("data/ensembl/115/human")
-HERE = FOLDER / Path(FASTA).name
-ANNOTATION = FOLDER / Path(GTF).name
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Mirror]:
-    with mirror.serve() as host:
-        yield host
-
-
-@pytest.fixture
-def host(running: Mirror) -> Mirror:
-    running.fill()
-    return running
-
-
-def settings(host: Mirror, **changes: Any) -> Fetch:
-    """The human's two files, as params.yaml names them, from the local host."""
-    text = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["fetch"]
-    text["species"] = {"human": text["species"]["human"]}
-    return Fetch.model_validate(text | {"base": f"{host.url}/pub"} | changes)
-
-
-def write_params(folder: Path, chosen: Fetch) -> None:
-    text = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    text["fetch"] = chosen.model_dump(mode="json")
-    (folder / "params.yaml").write_text(yaml.safe_dump(text), encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A git repository with DVC and nothing in it."""
-    folder = tmp_path_factory.mktemp("empty") / "project"
-    folder.mkdir()
-    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=folder, check=True)
-    shutil.copyfile(ROOT / ".dvc/config", folder / ".dvc/config")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def filled(running: Mirror, empty: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
-    """The same after a first fetch by the command, and what the command said."""
-    running.fill()
-    folder = tmp_path_factory.mktemp("filled") / "project"
-    shutil.copytree(empty, folder)
-    write_params(folder, settings(running))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("no_proxy", "127.0.0.1")
-        return folder, CliRunner().invoke(main, ["data", "fetch"])
-
-
-@pytest.fixture
-def project(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return _enter(empty, tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def fetched(filled: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return _enter(filled[0], tmp_path, monkeypatch)
-
-
-def _enter(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "project"
-    shutil.copytree(template, folder)
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    return folder
-
-
-def get(host: Mirror, path: Path = HERE, *, again: bool = False, **changes: Any) -> str:
-    """Fetch one file as the command does."""
-    chosen = settings(host, **changes)
-    (wanted,) = [file for file in fetch.plan(chosen, []) if file.path.name == path.name]
-    return fetch.get(wanted, fetch.Hosts(timeout=5), lambda *_: None, again=again)
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def nothing_left(folder: Path) -> bool:
-    """Whether no data file, pin or half download is anywhere in the project."""
-    return [path for path in (folder / "data").rglob("*") if path.is_file()] == []
 
 
 def test_the_command_leaves_files_pins_and_hashes_that_git_takes(filled: tuple[Path, Result], running: Mirror) -> None:
@@ -274,80 +185,6 @@ def test_a_pin_by_another_command_is_refused(fetched: Path, host: Mirror) -> Non
         get(host)
 
 
-def _truncated(host: Mirror) -> None:
-    host.files[FASTA].promised = 5000
-
-
-def _cut_unseen(host: Mirror) -> None:
-    host.files[FASTA].body = host.files[FASTA].body[:-20]
-    host.files[FASTA].size = False
-
-
-def _other_content(host: Mirror) -> None:
-    host.files[FASTA].body = mirror.packed("something else")
-
-
-def _unlisted(host: Mirror) -> None:
-    host.files[f"{FASTA.rpartition('/')[0]}/CHECKSUMS"].body = b"00439 799942 Another.fa.gz\n"
-
-
-def _no_list(host: Mirror) -> None:
-    del host.files[f"{FASTA.rpartition('/')[0]}/CHECKSUMS"]
-
-
-def _page_for_list(host: Mirror) -> None:
-    host.files[f"{FASTA.rpartition('/')[0]}/CHECKSUMS"].body = b"<html>please log in</html>"
-
-
-def _binary_list(host: Mirror) -> None:
-    host.files[f"{FASTA.rpartition('/')[0]}/CHECKSUMS"].body = b"\xff\xfe\x00"
-
-
-def _cut_list(host: Mirror) -> None:
-    host.files[f"{FASTA.rpartition('/')[0]}/CHECKSUMS"].promised = 99
-
-
-def _page(host: Mirror) -> None:
-    host.files[FASTA] = File(body=b"<!DOCTYPE html><html>busy</html>", kind="text/html")
-
-
-def _page_as_file(host: Mirror) -> None:
-    host.put(FASTA, b"\n<!DOCTYPE html><html>busy</html>")
-
-
-def _folder(host: Mirror) -> None:
-    host.files[f"{FASTA}/inner.txt"] = host.files.pop(FASTA)
-
-
-def _unpacked(host: Mirror) -> None:
-    host.put(FASTA, b">1\nACGT\n")
-
-
-FAULTS = {
-    _truncated: r"cut off: \d+ bytes came, wanted \d+",
-    _cut_unseen: r"CHECKSUMS says sum \d{5} \d+, came \d{5} \d+",
-    _other_content: r"CHECKSUMS says sum \d{5} \d+, came \d{5} \d+",
-    _unlisted: r"does not name Homo_sapiens\S+; it names Another.fa.gz \(1 in all\)",
-    _no_list: r"CHECKSUMS: the host answered 404 .* say `checksums: none`",
-    _page_for_list: r"line 1 is no checksum: '<html>please log in</html>'",
-    _binary_list: r"CHECKSUMS: wanted text",
-    _cut_list: r"CHECKSUMS: cut off",
-    _page: r"a page came \(text/html\); wanted a file",
-    _page_as_file: r"a page came, starting .*DOCTYPE",
-    _folder: r"a page came \(text/html\); wanted a file. Is it a folder",
-    _unpacked: r"wanted gzip, came b'>1",
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__.strip("_"))
-def test_a_fault_is_named_with_its_address_and_leaves_nothing(project: Path, host: Mirror, fault: Any) -> None:
-    fault(host)
-    with pytest.raises(EpisomeError, match=FAULTS[fault]) as caught:
-        get(host)
-    assert f"{host.url}/pub/release-115/fasta" in str(caught.value)
-    assert nothing_left(project)
-
-
 def test_what_a_killed_run_left_is_cleared_away(project: Path, host: Mirror) -> None:
     left = Path("data/ensembl/115/.incoming-killed")
     left.mkdir(parents=True)
@@ -396,50 +233,3 @@ def test_who_watches_a_download_sees_it_grow(project: Path, host: Mirror) -> Non
     came = [count for count, _ in seen]
     assert came == sorted(came)
     assert any(0 < count < size for count in came)
-
-
-def test_no_answer_is_said_as_such(project: Path, host: Mirror) -> None:
-    with mirror.serve() as gone:
-        pass
-    with pytest.raises(EpisomeError, match=r"no answer: .*refused.*Is there a network"):
-        get(gone)
-
-
-def test_a_certificate_nobody_knows_is_refused_with_a_hint(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    certificate = mirror.certificate(tmp_path / "host.pem")
-    with mirror.serve(certificate) as host:
-        with pytest.raises(EpisomeError, match=r"certificate is not trusted here.*SSL_CERT_FILE") as caught:
-            get(host)
-        assert host.url.startswith("https://")
-        assert f"{host.url}/pub/release-115/fasta" in str(caught.value)
-        assert nothing_left(project)
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # the hint, followed
-        assert "sum as the host states" in get(host)
-
-
-def test_being_led_from_https_to_http_is_refused(
-    project: Path, host: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    certificate = mirror.certificate(tmp_path / "host.pem")
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    with mirror.serve(certificate) as safe:
-        safe.moved[FASTA] = f"{host.url}{FASTA}"
-        with pytest.raises(EpisomeError, match=rf"{safe.url}{FASTA}: led on to {host.url}{FASTA}"):
-            get(safe)
-
-
-def test_dvc_must_be_there(project: Path, host: Mirror) -> None:
-    shutil.rmtree(".dvc")
-    write_params(project, settings(host))
-    done = CliRunner().invoke(main, ["data", "fetch"])
-    assert done.exit_code == 1
-    assert "run `dvc init` first" in done.stderr
-    assert not Path(".dvc").exists()
-
-
-def test_what_dvc_says_is_passed_on(project: Path, host: Mirror) -> None:
-    Path("dvc.yaml").write_text("stages: 7\n", encoding="utf-8")
-    with pytest.raises(EpisomeError, match=r"`dvc import-url` stopped: .*dvc\.yaml"):
-        get(host)
