@@ -192,9 +192,10 @@ def test_tasks_of_contents_share_their_rows(toy: Path) -> None:
     assert (held["sequence"].str.len() == 512).all()
     assert set(held["label_contains_tss"]) == set(held["label_contains_intron"]) == {0, 1}
     assert (rows.loc[rows["label_donor"] >= 0, "label_contains_tss"] == -1).all()
-    empty = (held["label_contains_tss"] != 1) & (held["label_contains_intron"] != 1)
-    assert set(held.loc[empty, "negative_kind"]) == {"intergenic", "in_gene"}
-    assert set(held.loc[~empty, "negative_kind"]) == {""}
+    many = held[["label_contains_tss", "label_contains_intron"]].sum(axis=1)
+    assert set(held.loc[many == 0, "negative_kind"]) == {"intergenic", "in_gene"}
+    assert set(held.loc[many == 1, "negative_kind"]) == {"other_content"}
+    assert set(held.loc[many == 2, "negative_kind"]) == {""}
     assert (
         report["tasks"]["contains_tss"]["rows"]["train"]["positive"]
         == ((held["label_contains_tss"] == 1) & (held["split"] == "train")).sum()

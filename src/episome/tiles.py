@@ -19,7 +19,8 @@ from episome.sources import Windows
 from episome.types import EpisomeError, Task
 
 PREFIX = "contains_"
-KINDS = ("intergenic", "in_gene")
+# What a window is a negative of: it holds something else that was asked for, or nothing of all that.
+KINDS = ("intergenic", "in_gene", "other_content")
 
 Labels = npt.NDArray[np.int8]
 
@@ -65,7 +66,7 @@ class Tiles:
     """Windows of all ``contains_*`` tasks.
 
     Attributes:
-        places: kinds are indices into `KINDS`, -1 where a window holds something.
+        places: kinds are indices into `KINDS`, -1 where a window is no task's negative.
         labels: of each task, (rows, tasks).
         report: counts.
     """
@@ -159,7 +160,9 @@ def _grid(genome: Genome, tasks: Sequence[Task], wide: int) -> tuple[Places, Lab
         rows["side"] = genome.sides(contig, np.arange(n) * wide, wide)[:, None]
         rows["kind"] = (genes[contig].max(axis=1) >= 0)[:, None]
         holds: Bools = (labels[contig] == 1).any(axis=2)
-        rows["kind"][holds] = -1
+        rows["kind"][holds] = KINDS.index("other_content")
+        negative: Bools = (labels[contig] == 0).any(axis=2)
+        rows["kind"][~negative] = -1
         parts.append(rows.ravel())
     grid, answers = np.concatenate(parts), np.concatenate([a.reshape(-1, len(tasks)) for a in labels])
     owned = grid["side"] >= 0
