@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given as every
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from episome import audit
@@ -166,6 +167,7 @@ def test_the_rows_that_tell_most_are_the_furthest_apart(turned: bool) -> None:
     assert audit.most_telling(audited, rule, 4) == [4, 5, 1, 2]
 
 
+@settings(deadline=None)
 @every(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=30))
 def test_the_area_is_the_share_of_pairs_in_order(pairs: list[tuple[bool, int]]) -> None:
     positives, negatives = ([v / 5 for p, v in pairs if p is side] for side in (True, False))
