@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from episome import negatives
@@ -71,6 +71,7 @@ def test_the_draw_is_the_same_for_the_same_seed() -> None:
     assert match([10, 30], candidates, 20) == match([10, 30], candidates, 20)
 
 
+@example([(0, key) for key in (900, 5, 400, 3, 800, 1, 2)], [2, 0, 0], 2)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1000)), max_size=60, unique_by=lambda item: item[1]),
     st.lists(st.integers(0, 12), min_size=3, max_size=3),
