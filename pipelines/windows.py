@@ -64,7 +64,8 @@ def _write(folder: Path, rows: pd.DataFrame, report: dict[str, Any], texts: list
     folder.mkdir(parents=True, exist_ok=True)
     dataset.write(folder / "rows.parquet", rows)
     (folder / "report.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    (folder / "corpus.txt").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    with (folder / "corpus.txt").open("w", encoding="utf-8") as stream:
+        stream.writelines(f"{text}\n" for text in texts)
 
 
 if __name__ == "__main__":
