@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from episome.limits import Check
 from episome.policy import Plan, Transfer
 from episome.sources import Count, Fetch, Frozen, Homology, Name, Positive, Share, Source, Windows
+from episome.studyparams import Study
 from episome.types import EpisomeError, Task
 
 
@@ -225,6 +226,7 @@ class Params(Frozen):
     transfer: Transfer
     compute: Compute
     evaluate: Evaluate
+    study: Study
     export: Export
     gate: Gate
     registry: Registry
@@ -252,6 +254,9 @@ class Params(Frozen):
             _overridden(key, self.train, species)
         if unknown := [name for name in self.check.tasks if name not in self.tasks]:
             raise ValueError(f"check.tasks: {', '.join(unknown)} is not under tasks; known: {', '.join(self.tasks)}")
+        for pair in self.study.curves.pairs:
+            if unknown := [name for name in (pair.donor, pair.target) if name not in self.species]:
+                raise ValueError(f"study.curves.pairs: {', '.join(unknown)} is no species here; known: {known}")
         self._donors_end_at_the_base()
         return self
 

@@ -10,21 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from episome.studyparams import Method, Policy
 from episome.types import EpisomeError
 
-Method = Literal[
-    "adapted",
-    "scratch",
-    "zero_shot",
-    "head_only",
-    "frozen_probe",
-    "full",
-    "kmer",
-    "word2vec_nb",
-    "cnn",
-    "lstm",
-]
-Policy = Literal["interpolated", "step", "fixed", "shuffled", ""]
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -56,11 +44,12 @@ class Run:
         share: of the target's training rows that were used.
         test: scores as `metrics.evaluate` reports them.
         curve: validation by epoch; empty where nothing was trained by gradient.
-        seconds: of training, wall clock.
+        seconds: of training, wall clock; None where another stage trained and did not measure it.
         peak_bytes: largest resident size of the process so far.
         plan: what the policy planned (`policy.Plan.record`), None without one.
         start: what an adapted run started from: ``donor`` or ``nothing``; "" for others.
-        extra: further numbers by name, e.g. ``cka_shallow``.
+        extra: further numbers by name, e.g. ``cka_shallow``; see docs/transfer.md.
+        grid: ``reduced`` where the pipeline's own adapters were judged, ``full`` where the study trained its own.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -75,17 +64,22 @@ class Run:
     seed: int
     test: dict[str, Any]
     curve: tuple[Epoch, ...] = ()
-    seconds: float
+    seconds: float | None
     peak_bytes: int
     plan: dict[str, Any] | None = None
     start: Literal["donor", "nothing", ""] = ""
     extra: dict[str, float] = field(default_factory=dict)
+    grid: Literal["full", "reduced"] = "full"
 
     @property
     def key(self) -> str:
         """Name of the run, unique in its world, fit for a file."""
-        parts = (self.target, self.donor, self.method, self.policy or "none", self.task, f"{self.share:g}", self.seed)
-        return "-".join(map(str, parts))
+        return key(self.target, self.donor, self.method, self.policy, self.task, self.share, self.seed)
+
+
+def key(target: str, donor: str, method: str, policy: str, task: str, share: float, seed: int) -> str:
+    """Name of a run before it is done; see `Run.key`."""
+    return f"{target}-{donor}-{method}-{policy or 'none'}-{task}-{share:g}-{seed}"
 
 
 _RUN = TypeAdapter(Run)
