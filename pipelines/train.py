@@ -17,8 +17,9 @@ from threadpoolctl import threadpool_limits
 
 from episome import bundle, classifier, dataset, ewc, lora, model, params, stacking, start, tokenizer, train, transfer
 from episome.classifier import Classifier, Composition, Examples
+from episome.learning import Train
 from episome.pace import STEADY, Pace
-from episome.params import Params, Train
+from episome.params import Params
 from episome.policy import Plan
 from episome.start import Start
 from episome.types import EpisomeError

@@ -63,6 +63,15 @@ def test_a_species_overrides_training_numbers_for_itself_alone(tmp_path: Path) -
         ),
         (fly(donor="yeti"), r"species\.fly_sim\.donor: 'yeti' is no species here; known: base, human_sim"),
         (fly(donor="fly_sim"), r"species\.fly_sim\.donor: fly_sim from fly_sim never comes to the base"),
+        (fly(beside="yeti", donor="human_sim"), r"species\.fly_sim\.beside: 'yeti' is no species here; known: base"),
+        (fly(beside="human_sim"), r"species\.fly_sim\.beside: 'human_sim' beside the donor 'base'; wanted: another"),
+        (fly(beside="human_sim", donor="human_sim"), r"'human_sim' beside the donor 'human_sim'"),
+        (
+            fly(beside="fly_sim", donor="human_sim"),
+            r"species\.fly_sim\.beside: fly_sim from fly_sim never comes to the base",
+        ),
+        (fly(train={"reverse_complement_share": 0.5}), r"species\.fly_sim\.train: .*strand_free names no task"),
+        (lambda tree: tree["tune"].update(learning_rate=[1.0, 0.1]), r"tune: .*learning_rate: 1\.0 to 0\.1; wanted"),
         (fly(train={"learing_rate": 1}), r"species\.fly_sim\.train: learing_rate: Extra inputs"),
         (fly(train={"epochs": -1}), r"species\.fly_sim\.train: epochs: .*greater than or equal to 0"),
         (

@@ -142,6 +142,7 @@ def test_a_planted_bad_row_stops_the_pipeline_and_is_named(project: Path) -> Non
         "taxon_id": 1,
         "simulated": False,
         "donor": "base",
+        "beside": "base",
         "prior": "none",
         "release": "none",
         "train": {},

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from episome.learning import Train, Tune
 from episome.limits import Check
 from episome.policy import Plan, Transfer
 from episome.sources import Count, Fetch, Frozen, Homology, Name, Positive, Share, Source, Windows
@@ -31,30 +32,19 @@ class TaskSpec(Frozen):
     labels: tuple[str, str] = ("absent", "present")
 
 
-class Train(Frozen):
-    """Optimiser, schedule and continual-learning numbers of one adapter."""
-
-    learning_rate: Positive
-    head_learning_rate: Positive
-    epochs: Annotated[int, Field(ge=0)]
-    patience: Count
-    tokens_per_step: Count
-    weight_decay: Annotated[float, Field(ge=0)]
-    warmup_share: Share
-    clip_norm: Positive
-    composition_inverse_penalty: Annotated[tuple[Positive, ...], Field(min_length=1)]
-    checkpoint_seconds: Positive
-    ewc_lambda: Annotated[float, Field(ge=0)]
-    fisher_rows: Count
-
-
 class Species(Frozen):
-    """One species: what it is called, where its data are, whose adapter it starts from."""
+    """One species: what it is called, where its data are, whose adapter it starts from.
+
+    Attributes:
+        donor: whose adapter it starts from, and whose distance the plan follows; ``base``: from nothing.
+        beside: a second donor, whose ΔW is mixed in, the less the further it is; ``base``: none.
+    """
 
     scientific_name: str
     taxon_id: Count
     simulated: bool
     donor: Name
+    beside: Name
     prior: str
     release: str
     source: Source
@@ -233,6 +223,7 @@ class Params(Frozen):
     serve: Serve
     monitor: Monitor
     fetch: Fetch | None = None
+    tune: Tune | None = None
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "Params":
@@ -244,30 +235,49 @@ class Params(Frozen):
         if unknown := [name for name in self.base.species if name not in self.species]:
             raise ValueError(f"base.species: {', '.join(unknown)} is no species here; known: {known}")
         for key, species in self.species.items():
-            if species.donor != "base" and species.donor not in self.species:
-                raise ValueError(f"species.{key}.donor: {species.donor!r} is no species here; known: base, {known}")
             for task in species.source.task_names:
                 if task not in self.tasks:
                     raise ValueError(
                         f"species.{key}.source: task {task!r} is not under tasks; known: {', '.join(self.tasks)}"
                     )
             _overridden(key, self.train, species)
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "Params":
+        known = ", ".join(self.species)
         if unknown := [name for name in self.check.tasks if name not in self.tasks]:
             raise ValueError(f"check.tasks: {', '.join(unknown)} is not under tasks; known: {', '.join(self.tasks)}")
         for pair in self.study.curves.pairs:
             if unknown := [name for name in (pair.donor, pair.target) if name not in self.species]:
                 raise ValueError(f"study.curves.pairs: {', '.join(unknown)} is no species here; known: {known}")
-        self._donors_end_at_the_base()
         return self
 
-    def _donors_end_at_the_base(self) -> None:
-        """Refuse species that would have to be trained before themselves."""
+    @model_validator(mode="after")
+    def _donors_end_at_the_base(self) -> "Params":
+        """Refuse unknown donors, and species that would have to be trained before themselves."""
+
+        def follow(chain: list[str]) -> None:
+            entry = self.species[chain[-1]]
+            if entry.beside != "base" and entry.donor in ("base", entry.beside):
+                raise ValueError(
+                    f"species.{chain[-1]}.beside: {entry.beside!r} beside the donor {entry.donor!r}; "
+                    "wanted: another species than the donor, and that a species too"
+                )
+            for role, name in (("donor", entry.donor), ("beside", entry.beside)):
+                if name != "base" and name not in self.species:
+                    known = ", ".join(self.species)
+                    raise ValueError(f"species.{chain[-1]}.{role}: {name!r} is no species here; known: base, {known}")
+                if name in chain:
+                    raise ValueError(
+                        f"species.{chain[0]}.{role}: {' from '.join([*chain, name])} never comes to the base"
+                    )
+                if name != "base":
+                    follow([*chain, name])
+
         for key in self.species:
-            chain = [key]
-            while (donor := self.species[chain[-1]].donor) != "base":
-                chain.append(donor)
-                if donor in chain[:-1]:
-                    raise ValueError(f"species.{key}.donor: {' from '.join(chain)} never comes to the base")
+            follow([key])
+        return self
 
     def task(self, name: str) -> Task:
         """The task of that name.

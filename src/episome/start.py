@@ -12,8 +12,8 @@ from torch import Tensor
 
 from episome import train
 from episome.classifier import Classifier, Examples
+from episome.learning import Train
 from episome.pace import Pace
-from episome.params import Train
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,8 +20,8 @@ from episome import checkpoint, ewc, lora, pace
 from episome.batches import Indices, batches, mixed
 from episome.checkpoint import Standing
 from episome.classifier import Classifier, Examples, load_classifier, predict
+from episome.learning import Train
 from episome.pace import STEADY, Pace, thaw
-from episome.params import Train
 from episome.pretrain import cosine
 from episome.types import EpisomeError
 

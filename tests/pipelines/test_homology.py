@@ -20,8 +20,8 @@ ORF = {"scope": "sequence", "labels": ["noncoding", "coding"]}
 
 def entry(source: dict[str, Any], donor: str) -> dict[str, Any]:
     return {
-        "scientific_name": "Toy species", "taxon_id": 1, "simulated": False, "donor": donor, "prior": "none",
-        "release": "none", "source": source | TERMS, "train": {},
+        "scientific_name": "Toy species", "taxon_id": 1, "simulated": False, "donor": donor,
+        "beside": "base", "prior": "none", "release": "none", "source": source | TERMS, "train": {},
     }  # fmt: skip
 
 

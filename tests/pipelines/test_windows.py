@@ -19,8 +19,8 @@ TERMS = {"licence": "CC0-1.0", "citation": "nobody"}
 
 def species(source: dict[str, Any], *, simulated: bool = False, release: str = "none") -> dict[str, Any]:
     return {
-        "scientific_name": "Toy species", "taxon_id": 1, "simulated": simulated, "donor": "base", "prior": "none",
-        "release": release, "source": source, "train": {},
+        "scientific_name": "Toy species", "taxon_id": 1, "simulated": simulated, "donor": "base",
+        "beside": "base", "prior": "none", "release": release, "source": source, "train": {},
     }  # fmt: skip
 
 

@@ -1,0 +1,81 @@
+"""Numbers of one adapter's training and of the search for them, as frozen values."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from episome.sources import Count, Frozen, Name, Positive, Share
+
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Train(Frozen):
+    """Optimiser, schedule and continual-learning numbers of one adapter.
+
+    Attributes:
+        balance: ``weights`` lets the positives of a task weigh as much together as its negatives.
+        precision: ``bf16`` runs the encoder's forward and backward pass in bfloat16; weights, head, loss, penalties
+            and optimiser stay fp32.
+        gradient_checkpointing: layers are computed a second time in the backward pass instead of being kept.
+        strand_free: tasks whose answer is the same for the reverse complement; `Task.strands` says something else,
+            on which strands annotation asks.
+        reverse_complement_share: of the rows asked strand-free tasks only, drawn anew each epoch, that are trained
+            as their reverse complement.
+        ewc_lambda: weight of the penalty towards the prior of a retrain.
+        retain_lambda: weight of the penalty towards the donor's ΔW, by the donor's importance.
+        distil_lambda: weight of the squared distance to the donor's pooled states.
+        joint_lambda: λ of L = L_donor + λ L_target, on rows of both; 0 trains on the target's alone.
+    """
+
+    learning_rate: Positive
+    head_learning_rate: Positive
+    epochs: Annotated[int, Field(ge=0)]
+    patience: Count
+    tokens_per_step: Count
+    weight_decay: Weight
+    warmup_share: Share
+    clip_norm: Positive
+    balance: Literal["none", "weights"]
+    precision: Literal["fp32", "bf16"]
+    gradient_checkpointing: bool
+    strand_free: tuple[Name, ...]
+    reverse_complement_share: Share
+    composition_inverse_penalty: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    checkpoint_seconds: Positive
+    ewc_lambda: Weight
+    retain_lambda: Weight
+    distil_lambda: Weight
+    joint_lambda: Weight
+    fisher_rows: Count
+
+    @model_validator(mode="after")
+    def _something_to_turn(self) -> "Train":
+        if self.reverse_complement_share > 0 and not self.strand_free:
+            raise ValueError(
+                f"reverse_complement_share is {self.reverse_complement_share} and strand_free names no task; "
+                "wanted: the tasks whose answer the other strand shares, or a share of 0"
+            )
+        return self
+
+
+class Tune(Frozen):
+    """The search of `python -m pipelines.tune`: a fixed number of trainings.
+
+    Attributes:
+        trials: trainings begun; one that falls behind the others is stopped early.
+        learning_rate: lowest and highest, searched on a log scale.
+        rank: adapter ranks to choose from; alpha keeps its ratio to them.
+        weights: candidates for λ: of ewc_lambda where there is a prior, else of retain_lambda where there is a donor.
+    """
+
+    trials: Count
+    learning_rate: tuple[Positive, Positive]
+    rank: Annotated[tuple[Count, ...], Field(min_length=1)]
+    weights: Annotated[tuple[Weight, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _low_to_high(self) -> "Tune":
+        low, high = self.learning_rate
+        if low >= high:
+            raise ValueError(f"learning_rate: {low} to {high}; wanted the lower one first")
+        return self
