@@ -53,10 +53,11 @@ def test_too_few_contigs_are_refused() -> None:
         split.by_contig({"a": 1, "b": 1}, SHARES, 7)
 
 
-def test_contigs_reach_the_shares_only_where_no_side_is_left_with_next_to_nothing() -> None:
-    assert split.contigs_reach({"2L": 27, "2R": 30, "3L": 28, "3R": 35, "X": 22, "4": 1}, SHARES, 7)
-    assert not split.contigs_reach({"1": 900, "scaffold1": 3, "scaffold2": 2}, SHARES, 7)
-    assert not split.contigs_reach({"1": 5, "2": 5}, SHARES, 7)
+def test_shares_are_reached_only_where_every_side_has_half_of_its_own() -> None:
+    assert split.reached({"train": 90, "val": 8, "test": 8}, SHARES)
+    assert not split.reached({"train": 90, "val": 2, "test": 8}, SHARES)
+    assert not split.reached({"train": 50, "val": 8, "test": 8, "nobody": 84}, SHARES)
+    assert split.reached({"train": 5, "test": 5}, SplitShares(train=0.5, val=0, test=0.5))
 
 
 @given(st.text("ACGTN", min_size=1))

@@ -106,6 +106,18 @@ def test_a_chromosome_with_some_scaffolds_is_no_split_by_contig() -> None:
     assert scaffolds([70, 15, 15], "auto").rule == "contig"
 
 
+def test_contigs_that_homology_leaves_without_held_out_genes_are_split_by_family() -> None:
+    members = [gene(f"{c}g{i}", 20 * i, 20 * i + 9, contig=c) for c in "abcdefghij" for i in range(10)]
+    lengths = dict.fromkeys("abcdefghij", 300)
+    few = {f"{c}g0": f"F{c}" for c in "abcdefghij"}
+    assert territory.divide(members, lengths, SHARES, 3, few, "auto").rule == "contig"
+    every = {member.gene: f"F{member.gene}" for member in members}
+    owners = territory.divide(members, lengths, SHARES, 3, every, "auto")
+    assert owners.rule == "family"
+    assert owners.report()["genes_lost"] == {"homology": 0, "overlap": 0}
+    assert territory.divide(members, lengths, SHARES, 3, every, "contig").report()["genes"]["nobody"] > 40
+
+
 def test_a_family_has_the_same_side_in_every_genome() -> None:
     a = territory.divide(
         [gene("a", 0, 10, family="F1"), gene("b", 50, 60, family="F2")], {"1": 99}, SHARES, 3, {}, "auto"

@@ -172,7 +172,8 @@ class Windows(Frozen):
             strand, offset or assembly.
         min_annotated: annotated bases whose contig the FASTA must have.
         split_by: ``contig`` (whole contigs), ``family`` (homology families), ``locus``, or ``auto``: family where
-            the annotation states families, else contig where there are enough, else locus.
+            the annotation states families, else contig where that leaves every side half of its share, else family
+            or locus. Whatever it is, a homology family has one side, the same in every species (`episome.territory`).
     """
 
     ambiguous: Literal["n", "error"]

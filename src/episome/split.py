@@ -57,18 +57,15 @@ def by_contig(sizes: Mapping[str, int], shares: SplitShares, seed: int) -> dict[
     return sides
 
 
-def contigs_reach(sizes: Mapping[str, int], shares: SplitShares, seed: int) -> bool:
-    """Whether `by_contig` gives every side that asks for a share at least half of it.
+def reached(counts: Mapping[str, int], shares: SplitShares) -> bool:
+    """Whether every side has at least half of the share it asks for, of all that was counted.
 
-    A genome of one chromosome and some scaffolds has contigs enough, but none for a split of its own.
+    Args:
+        counts: side → how many; what is on no side counts as well, under any other name.
+        shares: asked shares.
     """
-    asked = {side: getattr(shares, side) for side in SPLITS if getattr(shares, side) > 0}
-    if len(sizes) < len(asked):
-        return False
-    sides = by_contig(sizes, shares, seed)
-    total = sum(sizes.values())
-    got = {side: sum(sizes[name] for name in sizes if sides[name] == side) / total for side in asked}
-    return all(got[side] >= share / 2 for side, share in asked.items())
+    total = sum(counts.values())
+    return all(counts.get(side, 0) >= getattr(shares, side) * total / 2 for side in SPLITS)
 
 
 def canonical_group(sequence: str) -> str:

@@ -64,6 +64,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "broken": entry(whole | {"folder": "genomes/broken"}, "base"),
     }
     given["base"]["species"] = ["zebra"]
+    given["study"]["curves"]["pairs"] = []
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(given, sort_keys=False))
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -43,6 +43,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     params["tasks"]["orf"] = {"scope": "sequence", "labels": ["noncoding", "coding"]}
     params["species"] = {"wild": species(genome, simulated=True), "lab": species(sets)}
     params["base"]["species"] = ["wild", "lab"]
+    params["study"]["curves"]["pairs"] = []
     params["windows"] |= {"exclusion": 10, "corpus_window": 100, "corpus_share": 1.0}
     write(tmp_path, params)
     monkeypatch.chdir(tmp_path)
