@@ -26,6 +26,7 @@ NEUTRAL = {
     "episome.params",
     "episome.policy",
     "episome.sources",
+    "episome.studyparams",
     "episome.types",
     "pipelines",
     "pipelines.paths",

@@ -1,8 +1,8 @@
 """The runs of a transfer study: which trainings there are, on which rows, under which plan, with which budget."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations, permutations
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations, permutations, product
 
 import numpy as np
 import pandas as pd
@@ -43,10 +43,9 @@ class Job:
     @property
     def keys(self) -> list[str]:
         """Keys of its runs, one a task."""
-        return [
-            study.key(self.target, self.donor, self.method, self.policy, task, self.share, self.seed)
-            for task in self.tasks
-        ]
+        about = asdict(self)
+        tasks = about.pop("tasks")
+        return [study.key(**about, task=task) for task in tasks]
 
     @property
     def shown(self) -> str:
@@ -91,16 +90,18 @@ def _pair(chosen: Params, target: str, donor: str, tasks: Tasks, seed: int) -> l
 
 
 def _curves(chosen: Params, tasks: Tasks) -> list[Job]:
+    """Jobs on a share of the rows; a pair whose rows are missing is left out."""
     jobs, numbers = list[Job](), chosen.study
     for pair in numbers.curves.pairs:
-        for share in numbers.curves.shares if {pair.donor, pair.target} <= tasks.keys() else ():
-            for seed in numbers.seeds:
-                scratch = Job(
-                    target=pair.target, method="scratch", tasks=tuple(tasks[pair.target]), share=share, seed=seed
-                )
-                jobs.append(scratch)
-                if "adapted" in numbers.methods:
-                    jobs.append(replace(scratch, donor=pair.donor, method="adapted", policy=numbers.policies[0]))
+        if unknown := {pair.donor, pair.target} - chosen.species.keys():
+            raise EpisomeError(f"study.curves.pairs: no species {', '.join(sorted(unknown))} in params.yaml")
+        there = {pair.donor, pair.target} <= tasks.keys()
+        for share, seed in product(numbers.curves.shares if there else (), numbers.seeds):
+            own = tuple(tasks[pair.target])
+            scratch = Job(target=pair.target, method="scratch", tasks=own, share=share, seed=seed)
+            jobs.append(scratch)
+            if "adapted" in numbers.methods:
+                jobs.append(replace(scratch, donor=pair.donor, method="adapted", policy=numbers.policies[0]))
     return [job for job in jobs if job.share < 1]
 
 

@@ -248,9 +248,6 @@ class Params(Frozen):
         known = ", ".join(self.species)
         if unknown := [name for name in self.check.tasks if name not in self.tasks]:
             raise ValueError(f"check.tasks: {', '.join(unknown)} is not under tasks; known: {', '.join(self.tasks)}")
-        for pair in self.study.curves.pairs:
-            if unknown := [name for name in (pair.donor, pair.target) if name not in self.species]:
-                raise ValueError(f"study.curves.pairs: {', '.join(unknown)} is no species here; known: {known}")
         return self
 
     @model_validator(mode="after")

@@ -74,14 +74,15 @@ class Run:
     @property
     def key(self) -> str:
         """Name of the run, unique in its world, fit for a file."""
-        return key(self.target, self.donor, self.method, self.policy, self.task, self.share, self.seed)
+        return key(**{name: getattr(self, name) for name in _KEY})
 
 
-def key(target: str, donor: str, method: str, policy: str, task: str, share: float, seed: int) -> str:
+def key(*, target: str, donor: str, method: str, policy: str, task: str, share: float, seed: int) -> str:
     """Name of a run before it is done; see `Run.key`."""
     return f"{target}-{donor}-{method}-{policy or 'none'}-{task}-{share:g}-{seed}"
 
 
+_KEY = ("target", "donor", "method", "policy", "task", "share", "seed")
 _RUN = TypeAdapter(Run)
 
 
