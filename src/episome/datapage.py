@@ -8,7 +8,7 @@ from typing import Any
 from episome import datacard
 from episome.pictures import Picture
 
-_STYLE = """
+STYLE = """
 :root{color-scheme:light dark;--ink:#1d2327;--faint:#5a6570;--page:#fff;--card:#f6f7f8;--line:#d5dade;
 --warn:#8a3a00;--link:#005a8e}
 @media(prefers-color-scheme:dark){
@@ -52,7 +52,7 @@ def page(cards: Sequence[Mapping[str, Any]], pictures: Mapping[str, Sequence[Pic
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <link rel="icon" href="data:,">
 <title>What went in: {escape(first["species"])}</title>
-<style>{_STYLE}</style>
+<style>{STYLE}</style>
 </head>
 <body>
 <header><h1>What went in: {name}</h1>
@@ -77,23 +77,25 @@ def _task(card: Mapping[str, Any], pictures: Sequence[Picture]) -> str:
 <section id="{task}" aria-labelledby="{task}-head">
 <h2 id="{task}-head">{task}</h2>
 <table>{origin}</table>
-<div class="wide">{_table(*datacard.counts(card))}</div>
-<div class="pictures">{"".join(map(_figure, pictures))}</div>
+<div class="wide">{table(*datacard.counts(card))}</div>
+<div class="pictures">{"".join(map(figure, pictures))}</div>
 {nowhere}
-<div class="wide">{_table(*datacard.contents(card))}</div>
-<div class="wide">{_table(*datacard.shortcuts(card))}</div>
+<div class="wide">{table(*datacard.contents(card))}</div>
+<div class="wide">{table(*datacard.shortcuts(card))}</div>
 <details><summary>How the rows were made, and what was dropped</summary><ul>{made}</ul></details>
 <p>The whole card: <a href="{task}.md">{task}.md</a>, <a href="card.json">card.json</a>.</p>
 </section>"""
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """An HTML table; cells are escaped."""
     top = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
     return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _figure(picture: Picture) -> str:
+def figure(picture: Picture) -> str:
+    """A picture with its words and its numbers to take away."""
     text = picture.data.to_csv(index=False, lineterminator="\n")
     data = base64.b64encode(text.encode("utf-8")).decode("ascii")
     name, title, alt = (escape(words) for words in (picture.name, picture.title, picture.alt))

@@ -36,7 +36,7 @@ _BINS = 100
 _NAMES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" aria-hidden="true"'
 _WIDTH = 4.1
 _NARROW = 22
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "text.parse_math": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "episome",
@@ -89,7 +89,7 @@ def of_task(rows: pd.DataFrame, task: Task) -> list[Picture]:
             "gc": asked["sequence"].map(gc).to_numpy(np.float64),
         }
     )
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         pictures = [
             _lengths(seen, task),
             _gc(seen, task),
@@ -126,7 +126,7 @@ def _lengths(seen: pd.DataFrame, task: Task) -> Picture:
         for name, _, part in _named(seen, task)
         if len(part)
     )
-    return _picture(figure, f"{task.name}-lengths", "Length of the sequences by class", words, data)
+    return picture(figure, f"{task.name}-lengths", "Length of the sequences by class", words, data)
 
 
 def _gc(seen: pd.DataFrame, task: Task) -> Picture:
@@ -141,7 +141,7 @@ def _gc(seen: pd.DataFrame, task: Task) -> Picture:
         for name, _, part in _named(seen, task)
         if len(part)
     )
-    return _picture(figure, f"{task.name}-gc", "GC of the sequences by class", words, data)
+    return picture(figure, f"{task.name}-gc", "GC of the sequences by class", words, data)
 
 
 def _histogram(
@@ -163,7 +163,7 @@ def _classes(seen: pd.DataFrame, task: Task) -> Picture:
     table = _cross(seen, "class", task.labels[::-1])
     _stack(figure, table, (BLUE, ORANGE))
     axes.set(ylabel="rows")
-    return _picture(figure, f"{task.name}-classes", "Rows by split and class", _spoken(table), table.reset_index())
+    return picture(figure, f"{task.name}-classes", "Rows by split and class", _spoken(table), table.reset_index())
 
 
 def _kinds(seen: pd.DataFrame, task: Task) -> Picture:
@@ -173,7 +173,7 @@ def _kinds(seen: pd.DataFrame, task: Task) -> Picture:
     _stack(figure, table, OF_KIND)
     axes.set(ylabel="negative rows")
     words = _spoken(table) if len(negatives) else "There is no negative row."
-    return _picture(figure, f"{task.name}-kinds", "Kinds of negatives by split", words, table.reset_index())
+    return picture(figure, f"{task.name}-kinds", "Kinds of negatives by split", words, table.reset_index())
 
 
 def _cross(seen: pd.DataFrame, by: str, columns: Sequence[str]) -> pd.DataFrame:
@@ -217,7 +217,7 @@ def _gc_by_kind(seen: pd.DataFrame, task: Task) -> Picture:
     axes.set_yticklabels([f"{name}\nn = {n:,}" for name, n, *_ in drawn], fontsize=9.5)
     axes.invert_yaxis()
     words = "; ".join(f"{name}: median {middle:.3f}, n = {n}" for name, n, _, _, middle, *_ in drawn)
-    return _picture(figure, f"{task.name}-gc-by-kind", "GC of positives and of each kind of negative", words, data)
+    return picture(figure, f"{task.name}-gc-by-kind", "GC of positives and of each kind of negative", words, data)
 
 
 def _places(sites: pd.DataFrame, task: Task) -> Picture:
@@ -243,7 +243,7 @@ def _places(sites: pd.DataFrame, task: Task) -> Picture:
     words = "; ".join(f"{name}: {found[name]} sites" for name in names) + f". Highest bar: {fullest} sites.{more}"
     data = data.assign(from_bp=data["bin"] * width, to_bp=(data["bin"] + 1) * width)
     columns = ["contig", "split", "from_bp", "to_bp", "sites"]
-    return _picture(figure, f"{task.name}-places", "Sites along the contigs by split", words, data[columns])
+    return picture(figure, f"{task.name}-places", "Sites along the contigs by split", words, data[columns])
 
 
 def _binned(sites: pd.DataFrame, names: Sequence[str], width: int) -> pd.DataFrame:
@@ -299,7 +299,8 @@ def _legend(figure: Figure, handles: list[Patch] | None = None) -> None:
     figure.legend(handles=given, loc="outside upper left", ncols=columns, handlelength=1.2)
 
 
-def _picture(figure: Figure, name: str, title: str, words: str, data: pd.DataFrame) -> Picture:
+def picture(figure: Figure, name: str, title: str, words: str, data: pd.DataFrame) -> Picture:
+    """What was drawn, as an ``svg`` element that can stand in a page beside others."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()

@@ -121,7 +121,7 @@ def differences(
     drawn = metrics.draws(groups, bootstrap, seed)
     (ours, ours_drawn), (theirs, theirs_drawn) = (_scores(labels, model, drawn) for model in (first, second))
     return {
-        name: _difference(name, ours[name] - theirs[name], ours_drawn[name] - theirs_drawn[name], confidence)
+        name: from_draws(name, ours[name] - theirs[name], ours_drawn[name] - theirs_drawn[name], confidence)
         for name in ours
     }
 
@@ -143,7 +143,18 @@ def _scores(labels: NDArray[np.int_], model: Scored, drawn: Draws) -> tuple[dict
 _AREAS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {"auroc": metrics.auroc, "auprc": metrics.auprc}
 
 
-def _difference(name: str, value: float, resampled: Floats, confidence: float) -> Difference:
+def from_draws(name: str, value: float, resampled: Floats, confidence: float) -> Difference:
+    """A difference with its interval and p from draws of groups.
+
+    Args:
+        name: of the metric, for the message.
+        value: on the rows as they are.
+        resampled: on each draw; NaN where a draw missed a class.
+        confidence: two-sided coverage of the interval.
+
+    Raises:
+        EpisomeError: no draw gave a difference.
+    """
     usable = resampled[np.isfinite(resampled)]
     if not len(usable):
         raise EpisomeError(f"{name}: none of {len(resampled)} draws of groups has both classes; too few groups to tell")
