@@ -6,16 +6,18 @@ Faults of single files (swapped strand, offset, contig names, broken lines, cut 
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
-from episome import dataset
+from episome import dataset, params
+from episome.params import Params, Species, TaskSpec
 from episome.sequence import reverse_complement
+from episome.sources import LabelledSource
 from pipelines import check, genes, homology, paths, windows
 from tests.check_limits import limits
 from tests.conftest import ROOT
@@ -48,30 +50,39 @@ def write(species: str, sides: Sides) -> None:
         (folder / f"{side}.csv").write_text("\n".join(["sequence,label", *lines]) + "\n")
 
 
+@dataclass
+class Project:
+    """Two species, `lab` and `cousin`, with a labelled set each that has nothing wrong with it."""
+
+    sets: dict[str, Sides]
+    params: Params
+
+    def change(self, part: str, **values: Any) -> None:
+        self.params = self.params.model_copy(update={part: getattr(self.params, part).model_copy(update=values)})
+
+
+def entry(name: str, like: Species) -> Species:
+    source = LabelledSource(
+        kind="labelled", folder=Path("sets") / name, sets={"orf": "orf"}, licence="CC0-1.0", citation="us"
+    )
+    return like.model_copy(update={"simulated": False, "donor": "base", "source": source})
+
+
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Sides]:
-    """A project of two species, `lab` and `cousin`, with a labelled set each that has nothing wrong with it."""
-    given = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    entry = given["species"]["human_sim"]
-    sets = {"lab": drawn(1), "cousin": drawn(2)}
-    given["world"] = {}
-    given["tasks"] = {"orf": {"scope": "sequence", "labels": ["noncoding", "coding"]}}
-    for name in sets:
-        source = {
-            "kind": "labelled",
-            "folder": f"sets/{name}",
-            "sets": {"orf": "orf"},
-            "licence": "CC0-1.0",
-            "citation": "us",
-        }
-        given["species"][name] = entry | {"simulated": False, "source": source}
-    given["species"] = {name: given["species"][name] for name in sets}
-    given["base"]["species"] = ["lab"]
-    given["homology"]["method"] = "numpy"
-    given["check"] = limits(min_rows={"train": 40, "val": 10, "test": 10}).model_dump(mode="json")
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(given), encoding="utf-8")
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The project in its root folder, with params of its own."""
+    given = params.read(ROOT / "params.yaml")
+    like = given.species["human_sim"]
+    own = {
+        "tasks": {"orf": TaskSpec(scope="sequence", labels=("noncoding", "coding"))},
+        "species": {name: entry(name, like) for name in ("lab", "cousin")},
+        "check": limits(min_rows={"train": 40, "val": 10, "test": 10}),
+    }
+    project = Project({"lab": drawn(1), "cousin": drawn(2)}, given.model_copy(update=own))
+    project.change("homology", method="numpy")
+    monkeypatch.setattr(params, "read", lambda: project.params)
     monkeypatch.chdir(tmp_path)
-    return sets
+    return project
 
 
 def made(sets: dict[str, Sides]) -> None:
@@ -123,14 +134,14 @@ def places(examples: Iterable[dict[str, Any]]) -> list[int]:
     return [example["row"] for example in examples]
 
 
-def test_nothing_wrong_is_nothing_said(lab: dict[str, Sides]) -> None:
-    made(lab)
-    assert [check.main(species) for species in lab] == [0, 0]
+def test_nothing_wrong_is_nothing_said(lab: Project) -> None:
+    made(lab.sets)
+    assert [check.main(species) for species in lab.sets] == [0, 0]
 
 
-def test_duplicate_records(lab: dict[str, Sides], capsys: pytest.CaptureFixture[str]) -> None:
-    lab["lab"]["train"] += [lab["lab"]["train"][0], (reverse_complement(lab["lab"]["train"][1][0]), 1)]
-    made(lab)  # an importer keeps the first and counts the others
+def test_duplicate_records(lab: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    lab.sets["lab"]["train"] += [lab.sets["lab"]["train"][0], (reverse_complement(lab.sets["lab"]["train"][1][0]), 1)]
+    made(lab.sets)  # an importer keeps the first and counts the others
     found = report("lab")["sets"]["orf"]
     assert found["dropped"]["repeated"] == {"train": 2, "val": 0, "test": 0}
     assert found["kept"]["train"] == 60
@@ -140,10 +151,10 @@ def test_duplicate_records(lab: dict[str, Sides], capsys: pytest.CaptureFixture[
     assert places(failure["examples"]) == [7, 100]
 
 
-def test_a_train_row_reverse_complemented_into_test(lab: dict[str, Sides], capsys: pytest.CaptureFixture[str]) -> None:
-    sequence, label = lab["lab"]["train"][5]
-    lab["lab"]["test"].append((reverse_complement(sequence), label))
-    made(lab)  # an importer leaves it to the test side
+def test_a_train_row_reverse_complemented_into_test(lab: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    sequence, label = lab.sets["lab"]["train"][5]
+    lab.sets["lab"]["test"].append((reverse_complement(sequence), label))
+    made(lab.sets)  # an importer leaves it to the test side
     found = report("lab")["sets"]["orf"]
     assert found["dropped"]["held_out"] == {"train": 1, "val": 0, "test": 0}
     assert found["overlap"]["train/test"]["rows"] == 1
@@ -153,8 +164,8 @@ def test_a_train_row_reverse_complemented_into_test(lab: dict[str, Sides], capsy
     assert [(row["row"], row["test_in_train"]) for row in failure["examples"]] == [(85, "row 3")]
 
 
-def test_a_val_row_in_train_and_a_test_row_in_val(lab: dict[str, Sides], capsys: pytest.CaptureFixture[str]) -> None:
-    made(lab)
+def test_a_val_row_in_train_and_a_test_row_in_val(lab: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    made(lab.sets)
     planted(lambda rows: copied(copied(rows, 3, 61), 63, 85, reverse_complement))
     val, test = caught(capsys, "val_in_train", "test_in_val")
     assert (val["count"], test["count"]) == (1, 1)
@@ -162,33 +173,32 @@ def test_a_val_row_in_train_and_a_test_row_in_val(lab: dict[str, Sides], capsys:
     assert [(row["row"], row["test_in_val"]) for row in test["examples"]] == [(85, "row 63")]
 
 
-def test_a_near_copy_of_a_train_row_in_test(lab: dict[str, Sides], capsys: pytest.CaptureFixture[str]) -> None:
-    sequence, label = lab["lab"]["train"][5]
-    lab["lab"]["test"][4] = (reverse_complement(mutated(sequence)), label)
-    made(lab)
+def test_a_near_copy_of_a_train_row_in_test(lab: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    sequence, label = lab.sets["lab"]["train"][5]
+    lab.sets["lab"]["test"][4] = (reverse_complement(mutated(sequence)), label)
+    made(lab.sets)
     (failure,) = caught(capsys, "group_overlap")
     assert (failure["count"], places(failure["examples"])) == (1, [84])
     rows = dataset.read(paths.windows("lab") / "rows.parquet")
     assert failure["examples"][0]["group"] == rows.loc[5, "group"]
 
 
-def test_orthologues_across_the_split(lab: dict[str, Sides], capsys: pytest.CaptureFixture[str]) -> None:
-    sequence, label = lab["cousin"]["train"][8]
-    lab["lab"]["test"][6] = (mutated(sequence), label)
-    made(lab)
+def test_orthologues_across_the_split(lab: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    sequence, label = lab.sets["cousin"]["train"][8]
+    lab.sets["lab"]["test"][6] = (mutated(sequence), label)
+    made(lab.sets)
     (failure,) = caught(capsys, "species_overlap")
     assert failure["count"] == 1
     assert [(row["row"], row["species_overlap"]) for row in failure["examples"]] == [(86, "cousin")]
 
 
-def test_both_labels_on_the_two_strands(lab: dict[str, Sides], capsys: pytest.CaptureFixture[str]) -> None:
-    wrong = [f"{reverse_complement(sequence)},{1 - label},orf" for sequence, label in lab["lab"]["train"][:2]]
+def test_both_labels_on_the_two_strands(lab: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = [f"{reverse_complement(sequence)},{1 - label},orf" for sequence, label in lab.sets["lab"]["train"][:2]]
     paths.release("june").mkdir(parents=True)
     (paths.release("june") / "june.csv").write_text("\n".join(["sequence,label,task", *wrong]) + "\n")
-    given = yaml.safe_load(Path("params.yaml").read_text())
-    given["species"]["lab"]["release"] = "june"
-    Path("params.yaml").write_text(yaml.safe_dump(given))
-    made(lab)
+    species = lab.params.species | {"lab": lab.params.species["lab"].model_copy(update={"release": "june"})}
+    lab.params = lab.params.model_copy(update={"species": species})
+    made(lab.sets)
     assert report("lab")["release"]["contradicts_source"]["rows"] == 2
     (failure,) = caught(capsys, "contradictions")
     assert (failure["count"], places(failure["examples"])) == (2, [0, 1])
@@ -208,11 +218,11 @@ def negatives(sides: Sides, change: Callable[[str], str]) -> Sides:
     ],
 )
 def test_classes_that_anything_but_biology_tells_apart(
-    lab: dict[str, Sides], capsys: pytest.CaptureFixture[str], rule: str, shown: str, change: Callable[[str], str],
+    lab: Project, capsys: pytest.CaptureFixture[str], rule: str, shown: str, change: Callable[[str], str],
     there: float, elsewhere: float,
 ) -> None:  # fmt: skip
-    lab["lab"] = negatives(lab["lab"], change)
-    made(lab)
+    lab.sets["lab"] = negatives(lab.sets["lab"], change)
+    made(lab.sets)
     (failure,) = caught(capsys, rule)
     assert (failure["count"], failure["observed"]) == (100, 1.0)
     assert f"AUROC of at most 0.{'70' if rule == 'shortcut_case' else '60'}" in failure["wanted"]
@@ -220,14 +230,12 @@ def test_classes_that_anything_but_biology_tells_apart(
     assert told == [(0, "noncoding", there)] * 3 + [(1, "", elsewhere)] * 2
 
 
-def test_classes_that_gc_tells_apart(lab: dict[str, Sides], capsys: pytest.CaptureFixture[str]) -> None:
-    lab["lab"] = negatives(lab["lab"], lambda s: s.replace("G", "A", 12))
-    made(lab)
+def test_classes_that_gc_tells_apart(lab: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    lab.sets["lab"] = negatives(lab.sets["lab"], lambda s: s.replace("G", "A", 12))
+    made(lab.sets)
     (failure,) = caught(capsys, "shortcut_gc")
     assert failure["observed"] > 0.9
     values = [row["gc"] for row in failure["examples"]]
     assert max(values[:3]) < 0.4 < 0.55 < min(values[3:])
-    given = yaml.safe_load(Path("params.yaml").read_text())
-    given["check"]["tasks"] = {"orf": {"shortcut": {"gc": 1.0}}}  # a lab that knows it may say so, for that task
-    Path("params.yaml").write_text(yaml.safe_dump(given))
+    lab.change("check", tasks={"orf": {"shortcut": {"gc": 1.0}}})  # who knows it may say so, for that task
     assert check.main("lab") == 0
