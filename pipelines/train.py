@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from episome import bundle, classifier, dataset, ewc, lora, model, params, stacking, start, tokenizer, train, transfer
 from episome.classifier import Classifier, Composition, Examples
 from episome.learning import Train
+from episome.objective import Memory
 from episome.pace import STEADY, Pace
 from episome.params import Params
 from episome.policy import Plan
@@ -147,7 +148,7 @@ def _retrain(chosen: Params, species: str, subject: Classifier, rows: pd.DataFra
     fitting, judging = subject.examples(learn), subject.examples(rows[rows["split"] == "val"])
     stacking.condition(subject, fitting)
     held = train.anchor(subject, ewc.load(prior / "fisher.safetensors"))
-    events = train.fit(subject, fitting, judging, numbers, seed=chosen.seed, anchor=held)
+    events = train.fit(subject, fitting, judging, numbers, seed=chosen.seed, memory=Memory(prior=held))
     record = _watch(species, events)
     fresh = train.fisher(subject, fitting, numbers.fisher_rows, chosen.seed)
     state = ewc.accumulate(held.fisher, fresh)

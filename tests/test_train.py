@@ -12,6 +12,8 @@ import torch
 from episome import classifier, ewc, lora, model, pace, params, stacking, tokenizer, train
 from episome.batches import Indices, mixed
 from episome.classifier import Classifier, Composition
+from episome.learning import Train
+from episome.objective import Memory
 from episome.pace import STEADY, Pace
 from episome.types import EpisomeError, Task
 
@@ -65,7 +67,7 @@ def fresh(base: Path, k: int = 2) -> Classifier:
     return Classifier(adapter, encoder.config.hidden_size, tokens, [WHOLE, SITE], Composition(k=k, phased=False))
 
 
-def numbers(**changes: object) -> params.Train:
+def numbers(**changes: object) -> Train:
     """Training numbers for toys."""
     return params.read(Path(__file__).parent.parent / "params.yaml").train.model_copy(
         update={"epochs": 3, "tokens_per_step": 512, "learning_rate": 5e-3, "head_learning_rate": 1e-2, **changes}
@@ -171,7 +173,7 @@ def retrained(base: Path, tmp_path: Path, ewc_lambda: float, *, anchored: bool) 
     )
     new, judge = split(subject, turned, "train"), split(subject, turned, "val")
     chosen = numbers(ewc_lambda=ewc_lambda, epochs=6)
-    assert list(train.fit(subject, new, judge, chosen, seed=0, anchor=held))
+    assert list(train.fit(subject, new, judge, chosen, seed=0, memory=Memory(prior=held)))
     return champion, subject
 
 

@@ -3,7 +3,9 @@
 A file belongs to one set of inputs, named by a fingerprint; for any other it is as if it were not there.
 """
 
+import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,15 @@ class Standing:
     best: dict[str, Tensor]
     optimiser: dict[str, dict[str, Tensor]]
     random: Tensor
+
+
+def fingerprint(files: Iterable[Path], numbers: Mapping[str, Any]) -> str:
+    """Name of a training's inputs: the bytes of its files, in this order, and its numbers as JSON."""
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    digest.update(json.dumps(numbers, sort_keys=True).encode())
+    return digest.hexdigest()
 
 
 def save(path: Path, standing: Standing, fingerprint: str) -> None:

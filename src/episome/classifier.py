@@ -47,6 +47,8 @@ class Examples:
         composition: float32 [n, K].
         labels: int8 [n, L]; -1 = not labelled for this task.
         offset: float32 [n, L], added to the head's logits while training; None adds nothing.
+        turned: int64 [n' ≤ n], for each of the first rows where its reverse complement stands (its own place where
+            it has none); rows beyond them are those. None: no row is turned.
     """
 
     encodings: list[Encoding]
@@ -54,11 +56,18 @@ class Examples:
     composition: NDArray[np.float32]
     labels: NDArray[np.int8]
     offset: NDArray[np.float32] | None = None
+    turned: NDArray[np.int64] | None = None
 
     @property
     def lengths(self) -> list[int]:
         """Tokens of each row."""
         return [len(encoding.ids) for encoding in self.encodings]
+
+    def drawn(self, share: float, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Rows of one epoch: each once, a `share` of those that may be turned as their reverse complement."""
+        if self.turned is None:
+            return np.arange(len(self.encodings))
+        return np.where(rng.random(len(self.turned)) < share, self.turned, np.arange(len(self.turned)))
 
 
 class Head(nn.Module):
@@ -116,9 +125,15 @@ class Classifier(nn.Module):
         self.composition = composition
         self.head = Head(hidden_size, composition.size, [task.scope == "site" for task in tasks])
 
+    def recompute(self, *, on: bool) -> None:
+        """Let training compute each layer a second time instead of keeping what is inside it."""
+        for module in self.encoder.modules():
+            if isinstance(module, model.Encoder):
+                module.checkpointing = on
+
     def features(self, ids: Tensor, mask: Tensor, centre: Tensor, composition: Tensor) -> Tensor:
         """What the head sees: float [B, 2d + K] of int64 [B, S] ids and mask, int64 [B] centres, float [B, K]."""
-        states = self.encoder(ids, mask).last_hidden_state
+        states = self.encoder(ids, mask).last_hidden_state.float()  # under autocast it comes in bfloat16
         weights = mask[..., None].to(states.dtype)
         pooled = (states * weights).sum(1) / weights.sum(1)
         return torch.cat([pooled, states[torch.arange(len(ids)), centre], composition], dim=1)
@@ -163,6 +178,16 @@ class Classifier(nn.Module):
         with torch.inference_mode():
             for at in batches(examples.lengths, _PREDICT_TOKENS):
                 answer[at] = self.head(self.features(*self.batch(examples, at))).numpy()
+        return answer
+
+    def pooled(self, examples: Examples) -> NDArray[np.float32]:
+        """Mean state of each row's tokens, float32 [n, d], computed without gradient in evaluation mode."""
+        self.eval()
+        width = self.head.state.shape[1] // 2
+        answer = np.zeros((len(examples.encodings), width), dtype=np.float32)
+        with torch.inference_mode():
+            for at in batches(examples.lengths, _PREDICT_TOKENS):
+                answer[at] = self.features(*self.batch(examples, at))[:, :width].numpy()
         return answer
 
 

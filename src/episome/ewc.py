@@ -6,6 +6,7 @@ So the Fisher information is taken of ΔW, per example and exactly, and stored f
 diagonal Fisher in closed form. Units: nats per example, so ½ Σ F (ΔW − ΔW*)² predicts KL(old ‖ new) per example.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,6 +137,27 @@ def accumulate(old: Fisher, new: Fisher) -> Fisher:
         head_weight=weight,
         head_bias=bias,
     )
+
+
+def importance(state: Fisher, most: float = 10.0) -> Fisher:
+    """What mattered to a donor, relative to the mean over its ΔW: mean 1 before the cap, no weight above `most`.
+
+    The cap is put on row and column factors, each at √(most / layer's mean), so that the weights stay factored; a
+    weight whose row stands out and whose column does not may be cut too. A donor's head is its own: it is left free.
+    """
+    sizes = {name: (len(state.rows[name]), len(state.columns[name])) for name in state.rows}
+    mean = sum(float(row.sum()) for row in state.rows.values()) / sum(m * n for m, n in sizes.values())
+    rows, columns = {}, {}
+    for name, (m, n) in sizes.items():
+        level = float(state.rows[name].sum()) / (m * n) / mean if mean > 0 else 0.0
+        row, column = (_relative(each[name], level, most) for each in (state.rows, state.columns))
+        rows[name], columns[name] = row, level * row.sum() * column  # `penalty` divides by the row's sum
+    return Fisher(rows=rows, columns=columns, head_weight=state.head_weight[:0], head_bias=state.head_bias[:0])
+
+
+def _relative(sums: Tensor, level: float, most: float) -> Tensor:
+    mean = sums.mean().clamp_min(torch.finfo(sums.dtype).tiny)
+    return (sums / mean).clamp_max(math.sqrt(most / max(level, torch.finfo(sums.dtype).tiny)))
 
 
 def save(state: Fisher, file: Path) -> None:

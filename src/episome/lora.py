@@ -1,7 +1,7 @@
 """Low-rank adapters on the encoder (Hu et al. 2021), through peft and in peft's own file format."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -75,14 +75,18 @@ def load_factors(model: PeftModel, file: Path, *, scale: float) -> None:
     Raises:
         EpisomeError: the file adapts other layers, or with a higher rank, than `model` does.
     """
-    saved = load_file(file)
+    fill(model, load_file(file), scale=scale, said=str(file))
+
+
+def fill(model: PeftModel, saved: Mapping[str, Tensor], *, scale: float, said: str) -> None:
+    """As `load_factors`, from factors under peft's names; `said` names them in an error."""
     target = _state(model)
     if saved.keys() != target.keys():
         odd = sorted(saved.keys() ^ target.keys())[:4]
-        raise EpisomeError(f"{file}: adapts other layers than params.yaml's lora.targets; first differences: {odd}")
+        raise EpisomeError(f"{said}: adapts other layers than params.yaml's lora.targets; first differences: {odd}")
     own = next(layers(model)).scale
     padded = {
-        key: _fit(value * (scale / own if "lora_B" in key else 1.0), target[key], file, key)
+        key: _fit(value * (scale / own if "lora_B" in key else 1.0), target[key], said, key)
         for key, value in saved.items()
     }
     set_peft_model_state_dict(model, padded)
@@ -128,12 +132,12 @@ def _state(model: PeftModel) -> dict[str, Tensor]:
     }
 
 
-def _fit(value: Tensor, like: Tensor, file: Path, key: str) -> Tensor:
+def _fit(value: Tensor, like: Tensor, said: str, key: str) -> Tensor:
     """Zero-pad `value` to the rank of `like`: extra rank directions then contribute nothing at the start."""
     if value.shape == like.shape:
         return value
     grown = torch.zeros_like(like) if "lora_B" in key else like.clone()
     if any(have > room for have, room in zip(value.shape, like.shape, strict=True)):
-        raise EpisomeError(f"{file}: {key} is {tuple(value.shape)}, wanted at most {tuple(like.shape)} (lora.rank)")
+        raise EpisomeError(f"{said}: {key} is {tuple(value.shape)}, wanted at most {tuple(like.shape)} (lora.rank)")
     grown[tuple(slice(0, extent) for extent in value.shape)] = value
     return grown

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from episome.types import EpisomeError
 
@@ -149,9 +150,14 @@ class _Stack(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The encoder, without pooler (the published checkpoint has none)."""
+    """The encoder, without pooler (the published checkpoint has none).
+
+    Attributes:
+        checkpointing: keep only each layer's input while training, and compute the layer again for its gradient.
+    """
 
     slopes: Tensor
+    checkpointing: bool = False
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -185,7 +191,10 @@ class Encoder(nn.Module):
         x = self.embeddings(input_ids)
         states, maps = [x], []
         for layer in self.encoder.layer:
-            x, weights = layer(x, bias, output_attentions)
+            if self.checkpointing and self.training:
+                x, weights = checkpoint(layer, x, bias, output_attentions, use_reentrant=False)
+            else:
+                x, weights = layer(x, bias, output_attentions)
             states.append(x)
             maps.append(weights)
         return Output(

@@ -5,7 +5,10 @@ is not told that its neighbour already knows the training set by heart; at the e
 rows.
 """
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
@@ -13,14 +16,23 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
 
+from episome import strands
 from episome.classifier import Classifier, Examples
+from episome.dataset import label_column
+from episome.learning import Train
 from episome.types import EpisomeError
 
 _FOLDS = 5
 
 
 def fit_composition(
-    classifier: Classifier, train: Examples, val: Examples, groups: NDArray[np.str_], penalties: tuple[float, ...]
+    classifier: Classifier,
+    train: Examples,
+    val: Examples,
+    groups: NDArray[np.str_],
+    penalties: tuple[float, ...],
+    *,
+    pass_over: bool = False,
 ) -> NDArray[np.float32]:
     """Fit the composition part of the head, task by task, and freeze it.
 
@@ -30,6 +42,7 @@ def fit_composition(
         val: rows that choose the penalty.
         groups: homology group of each training row; a group is never on both sides of a fold.
         penalties: inverse L2 penalties to choose from.
+        pass_over: leave a task without any label among these rows as it is, instead of refusing it.
 
     Returns:
         float32 [n, L], the offset that lets the training rows see out-of-fold answers (`Examples.offset`).
@@ -39,6 +52,8 @@ def fit_composition(
         return correction
     for k, task in enumerate(classifier.tasks):
         rows, judge = train.labels[:, k] >= 0, val.labels[:, k] >= 0
+        if pass_over and not rows.any():
+            continue
         scaler = StandardScaler().fit(train.composition[rows])
         x, y = scaler.transform(train.composition[rows]), train.labels[rows, k]
         x_val, y_val = scaler.transform(val.composition[judge]), val.labels[judge, k]
@@ -55,6 +70,67 @@ def fit_composition(
         _set_composition(classifier, k, fits[chosen], scaler)
     classifier.head.composition.requires_grad_(False)
     return correction
+
+
+def prepare(classifier: Classifier, rows: pd.DataFrame, numbers: Train) -> tuple[Examples, Examples]:
+    """Training and validation rows of a fresh adapter, the composition part of the head fitted to them.
+
+    Args:
+        classifier: its composition part is set and frozen.
+        rows: with columns ``sequence``, ``split``, ``group`` and labels.
+        numbers: penalties to choose from, and the tasks whose rows may be turned round.
+    """
+    learn, judge = rows[rows["split"] == "train"], rows[rows["split"] == "val"]
+    turned = None
+    if numbers.reverse_complement_share > 0:
+        learn, turned = strands.both(learn, numbers.strand_free)
+    fitting, judging = classifier.examples(learn), classifier.examples(judge)
+    groups = learn["group"].to_numpy(str)
+    offset = fit_composition(classifier, fitting, judging, groups, numbers.composition_inverse_penalty)
+    return replace(fitting, offset=offset, turned=turned), judging
+
+
+def beside(classifier: Classifier, rows: pd.DataFrame, numbers: Train) -> Examples:
+    """Training rows of a donor, to be learned beside a target's by the same head (`Memory.rows`).
+
+    The composition part of the head is the target's. So that the adapter is not asked to mend it on the donor's rows,
+    these see the donor's own composition, out of fold, in its place.
+
+    Args:
+        classifier: after `prepare` with the target's rows; left as it is.
+        rows: the donor's; only those labelled for a task of the target count.
+        numbers: penalties to choose from.
+
+    Raises:
+        EpisomeError: none of the training or validation rows has a label of the target's tasks.
+    """
+    labels = [name for task in classifier.tasks if (name := label_column(task.name)) in rows]
+    asked = rows[(rows[labels] >= 0).any(axis=1)] if labels else rows.iloc[:0]
+    learn, judge = asked[asked["split"] == "train"], asked[asked["split"] == "val"]
+    if learn.empty or judge.empty:
+        tasks = ", ".join(task.name for task in classifier.tasks)
+        raise EpisomeError(
+            f"the donor has {len(learn)} training and {len(judge)} validation rows of the target's tasks ({tasks}); "
+            "nothing to train jointly: set train.joint_lambda to 0"
+        )
+    fitting, judging, head = classifier.examples(learn), classifier.examples(judge), classifier.head
+    weights, bias = head.composition.detach().clone(), head.bias.detach().clone()
+    target = _composed(classifier, fitting)
+    groups, penalties = learn["group"].to_numpy(str), numbers.composition_inverse_penalty
+    correction = fit_composition(classifier, fitting, judging, groups, penalties, pass_over=True)
+    own = _composed(classifier, fitting) + correction
+    with torch.no_grad():
+        head.composition.copy_(weights)
+        head.bias.copy_(bias)
+    return replace(fitting, offset=(own - target).astype(np.float32))
+
+
+def _composed(classifier: Classifier, examples: Examples) -> NDArray[np.float32]:
+    """What composition alone answers, float32 [n, L]."""
+    weight, bias = classifier.head.folded()
+    width = classifier.head.state.shape[1]
+    answer: NDArray[np.float32] = examples.composition @ weight[:, width:].detach().numpy().T + bias.detach().numpy()
+    return answer
 
 
 def condition(classifier: Classifier, examples: Examples) -> None:

@@ -16,11 +16,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-from episome import checkpoint, ewc, lora, pace
+from episome import checkpoint, ewc, lora, objective, pace
 from episome.batches import Indices, batches, mixed
 from episome.checkpoint import Standing
 from episome.classifier import Classifier, Examples, load_classifier, predict
 from episome.learning import Train
+from episome.objective import EMPTY, Memory
 from episome.pace import STEADY, Pace, thaw
 from episome.pretrain import cosine
 from episome.types import EpisomeError
@@ -33,7 +34,7 @@ _PARTS = 4  # batches per optimiser step, each of one length
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One optimiser step: number, of how many at most, loss (BCE, nats per label) and penalty (λ included)."""
+    """One optimiser step: number, of how many at most, loss (BCE, nats per label) and penalties (λ included)."""
 
     number: int
     total: int
@@ -75,16 +76,17 @@ def fit(
     *,
     seed: int,
     pace: Pace = STEADY,
-    anchor: ewc.Anchor | None = None,
+    memory: Memory = EMPTY,
     keep: Keep | None = None,
 ) -> Iterator[Step | Epoch]:
     """Train adapter and head in place, yielding every step and epoch; the best epoch's weights are kept.
 
     The score is the mean validation AUROC over tasks; training stops after `numbers.patience` epochs without a better
-    one. With an `anchor`, λ/2 Σ F (ΔW − ΔW*)² is added once per step. Byte-identical on one machine for equal inputs,
-    whether or not it was killed and resumed from `keep` on the way; only the events before the kill are not repeated.
+    one. What `memory` adds to the loss, `episome.objective` says.
+    Byte-identical on one machine for equal inputs, whether or not it was killed and resumed from `keep` on the way;
+    only the events before the kill are not repeated.
     """
-    run = _Run(classifier, train, val, numbers, pace, seed)
+    run = _Run(classifier, train, val, numbers, pace, seed=seed, memory=memory)
     standing = checkpoint.load(keep.path, keep.fingerprint) if keep else None
     if standing:
         run.resume(standing)
@@ -93,7 +95,7 @@ def fit(
     written = time.monotonic()
     while run.epoch < numbers.epochs and run.waited < numbers.patience:
         for step in run.order[run.epoch][run.at :]:
-            yield run.step(step, anchor)
+            yield run.step(step)
             if keep and time.monotonic() - written >= keep.seconds:
                 checkpoint.save(keep.path, run.standing(), keep.fingerprint)
                 written = time.monotonic()
@@ -102,6 +104,7 @@ def fit(
             checkpoint.save(keep.path, run.standing(), keep.fingerprint)
             written = time.monotonic()
     classifier.load_state_dict(run.best, strict=False)
+    classifier.recompute(on=False)
     thaw(run.depths)  # whoever comes next, the Fisher first, needs the gradients of all
     classifier.eval()
 
@@ -110,14 +113,27 @@ class _Run:
     """A training between two steps: everything that the next step depends on."""
 
     def __init__(
-        self, classifier: Classifier, train: Examples, val: Examples, numbers: Train, pace_: Pace, seed: int
+        self,
+        classifier: Classifier,
+        train: Examples,
+        val: Examples,
+        numbers: Train,
+        pace_: Pace,
+        *,
+        seed: int,
+        memory: Memory,
     ) -> None:
-        self.classifier, self.train, self.val, self.numbers, self.pace = classifier, train, val, numbers, pace_
-        # Each epoch's order has a generator of its own, so that a resumed run needs no history.
-        self.order = [
-            list(mixed(train.lengths, numbers.tokens_per_step, _PARTS, np.random.default_rng([seed, epoch])))
-            for epoch in range(numbers.epochs)
+        self.classifier, self.val, self.numbers, self.pace = classifier, val, numbers, pace_
+        self.memory, self.seed = memory, seed
+        beside = memory.rows if numbers.joint_lambda > 0 else None
+        factor = 1.0 if beside is None else numbers.joint_lambda
+        self.lesson = objective.lesson(train, numbers, states=memory.states, factor=factor)
+        self.beside = None if beside is None else objective.lesson(beside, numbers)
+        self.order = [_order(train, numbers, seed, epoch) for epoch in range(numbers.epochs)]
+        self.order_beside = [
+            [] if beside is None else _order(beside, numbers, seed + 1, epoch) for epoch in range(numbers.epochs)
         ]
+        classifier.recompute(on=numbers.gradient_checkpointing)
         self.total = sum(map(len, self.order))
         self.schedule = cosine(self.total, numbers.warmup_share)
         self.depths = pace.by_depth(list(lora.layers(classifier.encoder)))
@@ -129,25 +145,27 @@ class _Run:
         self.epoch = self.at = self.number = self.waited = 0
         self.factor, self.losses = 1.0, list[float]()
         self.score, self.best = dict[str, float](), dict[str, Tensor]()
-        self.seed = seed
 
     def begin(self) -> None:
         torch.manual_seed(self.seed)
         self.score, self.best = _score(self.classifier, self.val), self._now()
         pace.freeze(self.depths, self.frozen)
 
-    def step(self, step: list[Indices], anchor: ewc.Anchor | None) -> Step:
+    def step(self, step: list[Indices]) -> Step:
         self.classifier.train()
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * self.schedule(self.number) * self.factor
         self.optimiser.zero_grad(set_to_none=True)
-        held = _held_back(self.classifier, anchor, self.numbers.ewc_lambda)
+        held = objective.held_back(self.classifier, self.memory, self.numbers)
         if held.requires_grad:
             held.backward()
-        loss = _accumulate(self.classifier, self.train, step)
+        loss, strayed = objective.accumulate(self.classifier, self.lesson, step, self.numbers)
+        if self.beside is not None:
+            theirs = self.order_beside[self.epoch]
+            objective.accumulate(self.classifier, self.beside, theirs[self.at % len(theirs)], self.numbers)
         nn.utils.clip_grad_norm_(self.trained.values(), self.numbers.clip_norm)
         self.optimiser.step()
-        done = Step(number=self.number, total=self.total, loss=loss, penalty=held.item())
+        done = Step(number=self.number, total=self.total, loss=loss, penalty=held.item() + strayed)
         self.losses.append(loss)
         self.number += 1
         self.at += 1
@@ -244,31 +262,12 @@ def anchor(classifier: Classifier, state: ewc.Fisher) -> ewc.Anchor:
     )
 
 
-def _accumulate(classifier: Classifier, train: Examples, step: list[Indices]) -> float:
-    """Add the gradient of one step, batch by batch; answers the mean loss per label over the whole step."""
-    labels = sum(int((train.labels[at] >= 0).sum()) for at in step)
-    total = 0.0
-    for at in step:
-        loss = _bce(classifier, train, at) / labels
-        loss.backward()
-        total += loss.item()
-    return total
-
-
-def _bce(classifier: Classifier, train: Examples, at: Indices) -> Tensor:
-    """Binary cross entropy, summed over the labels that are there."""
-    logits = classifier.head(classifier.features(*classifier.batch(train, at)))
-    if train.offset is not None:
-        logits = logits + torch.from_numpy(train.offset[at])
-    labels = torch.from_numpy(train.labels[at]).to(logits.dtype)
-    there = labels >= 0
-    return nn.functional.binary_cross_entropy_with_logits(logits[there], labels[there], reduction="sum")
-
-
-def _held_back(classifier: Classifier, anchor: ewc.Anchor | None, weight: float) -> Tensor:
-    if anchor is None or weight == 0:
-        return torch.zeros(())
-    return weight * ewc.penalty(lora.layers(classifier.encoder), *classifier.head.folded(), anchor)
+def _order(examples: Examples, numbers: Train, seed: int, epoch: int) -> list[list[Indices]]:
+    """The steps of one epoch; each has generators of its own, so that a resumed run needs no history."""
+    drawn = examples.drawn(numbers.reverse_complement_share, np.random.default_rng([seed, epoch, 1]))
+    lengths = np.asarray(examples.lengths)[drawn]
+    steps = mixed(lengths, numbers.tokens_per_step, _PARTS, np.random.default_rng([seed, epoch]))
+    return [[drawn[at] for at in step] for step in steps]
 
 
 def _score(classifier: Classifier, val: Examples) -> dict[str, float]:
