@@ -25,6 +25,7 @@ NEUTRAL = {
     "episome.limits",
     "episome.params",
     "episome.policy",
+    "episome.rivalry",
     "episome.sources",
     "episome.studyparams",
     "episome.types",

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from episome.learning import Train, Tune
 from episome.limits import Check
 from episome.policy import Plan, Transfer
+from episome.rivalry import Rivals
 from episome.sources import Count, Fetch, Frozen, Homology, Name, Positive, Share, Source, Windows
 from episome.studyparams import Study
 from episome.types import EpisomeError, Task
@@ -87,7 +88,7 @@ class Base(Frozen):
     size: Literal["mini", "dnabert2"]
     published: Published
     mini: Mini
-    species: tuple[str, ...]
+    species: Annotated[tuple[str, ...], Field(min_length=1)]
     pretrain: Pretrain
 
 
@@ -217,6 +218,7 @@ class Params(Frozen):
     compute: Compute
     evaluate: Evaluate
     study: Study
+    rivals: Rivals
     export: Export
     gate: Gate
     registry: Registry

@@ -1,0 +1,82 @@
+"""A small bidirectional LSTM (Hochreiter & Schmidhuber 1997; Graves & Schmidhuber 2005) over k-mers."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
+
+from episome.batches import Indices
+from episome.dataset import label_column
+from episome.learning import Train
+from episome.rivalry import Lstm
+from episome.rivals.descent import Rows, answers, descend
+from episome.rivals.words import codes
+from episome.study import Epoch
+from episome.types import Task
+
+_NAME = "lstm"
+
+
+class Network(nn.Module):
+    """Embedded words, one bidirectional layer, maximum over positions; dropout; one linear layer.
+
+    Args:
+        numbers: shape.
+        centred: whether the states in the middle stand beside the maximum.
+    """
+
+    def __init__(self, numbers: Lstm, *, centred: bool) -> None:
+        super().__init__()
+        self.centred = centred
+        self.embedding = nn.Embedding(4**numbers.k + 1, numbers.embedding)
+        self.layer = nn.LSTM(numbers.embedding, numbers.hidden, batch_first=True, bidirectional=True)
+        self.dropout = nn.Dropout(numbers.dropout)
+        self.out = nn.Linear(2 * numbers.hidden * (2 if centred else 1), 1)
+
+    def forward(self, tokens: Sequence[Tensor]) -> Tensor:
+        """Logits float [B] of sequences of words (`tokens_of`), at least one word each."""
+        lengths = torch.tensor([len(row) for row in tokens])
+        embedded = self.embedding(pad_sequence(list(tokens), batch_first=True))
+        packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
+        # States lie between -1 and 1: no maximum is taken at a padding of -2.
+        states, _ = pad_packed_sequence(self.layer(packed)[0], batch_first=True, padding_value=-2.0)
+        seen = states.amax(1)
+        if self.centred:
+            seen = torch.cat([seen, states[torch.arange(len(tokens)), lengths // 2]], dim=1)
+        return self.out(self.dropout(seen)).squeeze(1)
+
+
+def tokens_of(sequence: str, k: int, stride: int) -> Tensor:
+    """Words int64 [W], 1 to 4^k; 0 is a word with an N, and what a sequence shorter than k consists of."""
+    found = codes(sequence, k, stride) + 1
+    return torch.from_numpy(found if len(found) else np.zeros(1, np.int64))
+
+
+def fit(
+    train: pd.DataFrame, val: pd.DataFrame, task: Task, numbers: Lstm, steps: Train, *, seed: int
+) -> tuple[Callable[[Sequence[str]], NDArray[np.float64]], tuple[Epoch, ...]]:
+    """The network trained on rows labelled 0 and 1: what gives logits float64[sequences], and its curve.
+
+    One strand is read, as it comes. Bit-equal on one machine for equal inputs and thread count.
+    """
+    torch.manual_seed(seed)
+    network = Network(numbers, centred=task.scope == "site")
+
+    def asked(sequences: Sequence[str], labels: NDArray[np.int8]) -> Rows:
+        tokens = [tokens_of(sequence, numbers.k, numbers.stride) for sequence in sequences]
+
+        def logits(at: Indices) -> Tensor:
+            found: Tensor = network([tokens[k] for k in at])
+            return found
+
+        return Rows(logits=logits, lengths=[len(row) for row in tokens], labels=labels)
+
+    def score(sequences: Sequence[str]) -> NDArray[np.float64]:
+        return answers(network, asked(sequences, np.zeros(0, np.int8)), numbers.per_step, _NAME)
+
+    learn, judge = (asked(list(rows["sequence"]), rows[label_column(task.name)].to_numpy()) for rows in (train, val))
+    return score, descend(network, learn, judge, numbers, steps, name=_NAME, seed=seed)
