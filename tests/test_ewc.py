@@ -198,3 +198,50 @@ def test_fishers_add_up_and_survive_the_disk(tmp_path: Path) -> None:
     torch.testing.assert_close(twice.head_weight, 2 * one.head_weight)
     with pytest.raises(EpisomeError, match="no such file"):
         ewc.load(tmp_path / "absent.safetensors")
+
+
+def dense(state: ewc.Fisher, name: str) -> Tensor:
+    """The weights that `penalty` gives each entry of ΔW."""
+    row = state.rows[name]
+    return torch.outer(row, state.columns[name]) / row.sum()
+
+
+def a_fisher(scale: float = 1.0) -> ewc.Fisher:
+    """Two layers, the second ten times as important, one row of it far above the others."""
+    generator = torch.Generator().manual_seed(4)
+    one, two = torch.rand(OUT, IN, generator=generator), 10 * torch.rand(3, 6, generator=generator)
+    two[0] *= 30
+    rows = {"one": one.sum(1) * scale, "two": two.sum(1) * scale}
+    columns = {"one": one.sum(0) * scale, "two": two.sum(0) * scale}
+    return ewc.Fisher(rows=rows, columns=columns, head_weight=torch.ones(2, 3), head_bias=torch.ones(2))
+
+
+def test_importance_has_mean_one_before_the_cap_and_none_above_it() -> None:
+    free = ewc.importance(a_fisher(), most=1e9)
+    whole = torch.cat([dense(free, name).flatten() for name in ("one", "two")])
+    assert float(whole.mean()) == pytest.approx(1.0, rel=1e-5)
+    ratio = dense(free, "one") / dense(a_fisher(), "one")
+    torch.testing.assert_close(ratio, ratio[0, 0].expand_as(ratio))  # the same but for its unit
+    capped = ewc.importance(a_fisher(), most=4.0)
+    parts = [dense(capped, name) for name in ("one", "two")]
+    assert max(float(part.max()) for part in parts) == pytest.approx(4.0, rel=1e-4)
+    torch.testing.assert_close(parts[0], dense(free, "one"))  # nothing to cut there
+    assert torch.equal(dense(ewc.importance(a_fisher(8.0)), "one"), dense(ewc.importance(a_fisher()), "one"))
+
+
+def test_a_donors_head_holds_nothing_and_no_information_is_no_weight() -> None:
+    layer, x, mask, read = example()
+    state = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, 3))
+    weighed = ewc.importance(state)
+    anchor = ewc.Anchor(
+        fisher=weighed, a={"layer": layer.a.detach() * 0}, b={"layer": layer.b.detach()},
+        head_weight=torch.zeros(0, OUT), head_bias=torch.zeros(0),
+    )  # fmt: skip
+    got = ewc.penalty([layer.adapted()], torch.randn(2, OUT), torch.randn(2), anchor)
+    delta = 2.0 * layer.b @ layer.a
+    torch.testing.assert_close(got, 0.5 * (dense(weighed, "layer") * delta**2).sum())
+    silent = ewc.Fisher(
+        rows={"layer": torch.zeros(OUT)}, columns={"layer": torch.zeros(IN)},
+        head_weight=torch.zeros(1, 1), head_bias=torch.zeros(1),
+    )  # fmt: skip
+    assert float(ewc.importance(silent).columns["layer"].abs().sum()) == 0.0

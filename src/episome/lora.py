@@ -78,6 +78,11 @@ def load_factors(model: PeftModel, file: Path, *, scale: float) -> None:
     fill(model, load_file(file), scale=scale, said=str(file))
 
 
+def read(folder: Path) -> dict[str, Tensor]:
+    """The factors saved in `folder`, under peft's names."""
+    return load_file(folder / WEIGHTS)
+
+
 def fill(model: PeftModel, saved: Mapping[str, Tensor], *, scale: float, said: str) -> None:
     """As `load_factors`, from factors under peft's names; `said` names them in an error."""
     target = _state(model)

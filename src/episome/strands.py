@@ -25,7 +25,8 @@ def both(rows: pd.DataFrame, strand_free: Collection[str]) -> tuple[pd.DataFrame
     bound = [name for name in columns if name not in free]
     asked = (rows[free] >= 0).any(axis=1) & ~(rows[bound] >= 0).any(axis=1)
     which = np.flatnonzero(asked.to_numpy(bool))
-    turned = rows.iloc[which].assign(sequence=[reverse_complement(s) for s in rows["sequence"].iloc[which]])
+    turned = rows.iloc[which].copy()
+    turned["sequence"] = turned["sequence"].map(reverse_complement).astype(rows["sequence"].dtype)
     places = np.arange(len(rows), dtype=np.int64)
     places[which] = len(rows) + np.arange(len(which))
     return pd.concat([rows, turned], ignore_index=True), places

@@ -1,0 +1,316 @@
+"""What a training step adds up, piece by piece against autograd by hand; and that a piece switched off is not there."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+
+from episome import ewc, lora, model, objective, pace, stacking, strands, tokenizer, train
+from episome.batches import mixed
+from episome.classifier import Classifier, Composition, Examples
+from episome.objective import Memory
+from episome.pretrain import cosine
+from episome.types import EpisomeError, Task
+from tests.test_train import base, fresh, numbers, same, split, state, toy_rows
+
+__all__ = ["base"]
+
+Gradients = dict[str, Tensor]
+
+
+def gradients(subject: Classifier) -> Gradients:
+    return {name: p.grad.clone() for name, p in subject.named_parameters() if p.grad is not None}
+
+
+def batches_of(examples: Examples) -> list[np.ndarray]:
+    return [np.asarray(at) for at in np.array_split(np.arange(len(examples.encodings)), 3)]
+
+
+def moved(base: Path, seed: int = 5) -> Classifier:
+    """A classifier whose adapter and head do something."""
+    subject = fresh(base)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for layer in lora.layers(subject.encoder):
+            layer.b.copy_(0.1 * torch.randn(layer.b.shape, generator=generator))
+        subject.head.state.copy_(torch.randn(subject.head.state.shape, generator=generator))
+    return subject
+
+
+def everything(subject: Classifier, fitting: Examples) -> Memory:
+    """A memory of which every part is there."""
+    state = train.fisher(subject, fitting, 20, 0)
+    donor = train.anchor(subject, ewc.importance(state))
+    return Memory(prior=train.anchor(subject, state), donor=donor, states=subject.pooled(fitting), rows=fitting)
+
+
+def by_hand(subject: Classifier, fitting: Examples) -> Iterator[None]:
+    """The training of one epoch before any of the pieces existed, a step at a time."""
+    chosen = numbers()
+    order = [
+        list(mixed(fitting.lengths, chosen.tokens_per_step, 4, np.random.default_rng([0, epoch])))
+        for epoch in range(chosen.epochs)
+    ]
+    schedule = cosine(sum(map(len, order)), chosen.warmup_share)
+    head, layers = subject.head, list(lora.layers(subject.encoder))
+    groups = [
+        {"params": [p for depth in pace.by_depth(layers) for p in depth], "lr": chosen.learning_rate},
+        {"params": [head.state, head.composition], "lr": chosen.head_learning_rate},
+        {"params": [head.bias], "lr": chosen.head_learning_rate, "weight_decay": 0.0},
+    ]
+    optimiser = torch.optim.AdamW(groups, weight_decay=chosen.weight_decay)
+    torch.manual_seed(0)
+    rates = [group["lr"] for group in optimiser.param_groups]
+    for number, step in enumerate(order[0]):
+        subject.train()
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate * schedule(number)
+        optimiser.zero_grad()
+        labels = sum(int((fitting.labels[at] >= 0).sum()) for at in step)
+        for at in step:
+            logits = subject.head(subject.features(*subject.batch(fitting, at)))
+            wanted = torch.from_numpy(fitting.labels[at]).float()
+            there = wanted >= 0
+            loss = nn.functional.binary_cross_entropy_with_logits(logits[there], wanted[there], reduction="sum")
+            (loss / labels).backward()
+        nn.utils.clip_grad_norm_([p for p in subject.parameters() if p.requires_grad], chosen.clip_norm)
+        optimiser.step()
+        yield
+
+
+@pytest.mark.parametrize("with_memory", [False, True])
+def test_with_all_weights_at_zero_a_training_is_bit_for_bit_the_plain_one(base: Path, with_memory: bool) -> None:
+    rows = toy_rows()
+    subject, plain = moved(base), moved(base)
+    fitting, judging = split(subject, rows, "train"), split(subject, rows, "val")
+    memory = everything(subject, fitting) if with_memory else objective.EMPTY
+    steps = by_hand(plain, fitting)
+    seen = 0
+    for event in train.fit(subject, fitting, judging, numbers(ewc_lambda=0.0), seed=0, memory=memory):
+        if isinstance(event, train.Epoch):
+            break
+        next(steps)
+        seen += 1
+        assert same(state(subject), state(plain))
+    assert seen > 3
+
+
+def test_the_distance_to_the_donors_states_is_added_with_its_gradient(base: Path) -> None:
+    subject = moved(base)
+    fitting = split(subject, toy_rows(), "train")
+    states = fresh(base).pooled(fitting)
+    chosen = numbers(distil_lambda=0.7)
+    step = batches_of(fitting)
+    subject.zero_grad()
+    _, strayed = objective.accumulate(subject, objective.lesson(fitting, chosen, states=states), step, chosen)
+    whole = gradients(subject)
+    subject.zero_grad()
+    loss, nothing = objective.accumulate(subject, objective.lesson(fitting, chosen), step, chosen)
+    assert nothing == 0.0
+    assert loss > 0.0
+    alone = gradients(subject)
+    subject.zero_grad()
+    features = [subject.features(*subject.batch(fitting, at))[:, : states.shape[1]] for at in step]
+    wanted = 0.7 * (torch.cat(features) - torch.from_numpy(states)).square().mean()
+    wanted.backward()
+    assert strayed == pytest.approx(wanted.item(), rel=1e-4)
+    assert strayed > 1e-5
+    for name, gradient in gradients(subject).items():
+        torch.testing.assert_close(whole[name] - alone[name], gradient, atol=1e-5, rtol=1e-3)
+
+
+def test_joint_training_adds_up_two_losses_each_with_its_weight(base: Path) -> None:
+    rows, subject = toy_rows(), moved(base)
+    target, donor = split(subject, rows, "train"), split(subject, toy_rows(seed=9), "train")
+    chosen = numbers(joint_lambda=3.0)
+    got: list[Gradients] = []
+    for examples, factor in ((target, 1.0), (donor, 1.0), (target, 3.0)):
+        subject.zero_grad()
+        objective.accumulate(subject, objective.lesson(examples, chosen, factor=factor), batches_of(examples), chosen)
+        got.append(gradients(subject))
+    objective.accumulate(subject, objective.lesson(donor, chosen), batches_of(donor), chosen)
+    for name, gradient in gradients(subject).items():
+        torch.testing.assert_close(got[2][name], 3 * got[0][name], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(gradient, 3 * got[0][name] + got[1][name], atol=1e-5, rtol=1e-4)
+
+
+def asked_only(rows: pd.DataFrame, task: str) -> pd.DataFrame:
+    return rows[rows[f"label_{task}"] >= 0]
+
+
+def test_a_task_that_only_the_donor_has_rows_of_is_learned_jointly_and_not_otherwise(base: Path) -> None:
+    rows = toy_rows(320)
+    right = []
+    for weight in (0.0, 1.0):
+        subject = fresh(base, k=0)
+        donor = stacking.beside(subject, rows.assign(label_site=-1), numbers())
+        assert len(donor.encodings) == len(asked_only(rows[rows["split"] == "train"], "whole"))
+        fitting, judging = (split(subject, asked_only(rows, "site"), name) for name in ("train", "val"))
+        chosen = numbers(joint_lambda=weight, epochs=8, patience=9)
+        test = split(subject, asked_only(rows, "whole"), "test")
+        for event in train.fit(subject, fitting, judging, chosen, seed=0, memory=Memory(rows=donor)):
+            if isinstance(event, train.Epoch):  # at the end the best epoch for the target's own task comes back
+                score = roc_auc_score(test.labels[:, 0], subject.logits(test)[:, 0])
+        right.append(score)
+    assert right[0] < 0.7
+    assert right[1] > 0.8
+
+
+def test_the_donors_rows_see_their_own_composition_and_the_targets_head_stays(base: Path) -> None:
+    rows, theirs = toy_rows(), toy_rows(seed=3)
+    subject, own = fresh(base), fresh(base)
+    stacking.prepare(subject, rows, numbers())
+    before = [part.detach().clone() for part in subject.head.folded()]
+    donor = stacking.beside(subject, theirs, numbers())
+    assert all(torch.equal(a, b) for a, b in zip(before, subject.head.folded(), strict=True))
+    assert not subject.head.composition.requires_grad
+    alone, _ = stacking.prepare(own, theirs, numbers())
+    assert donor.offset is not None
+    assert alone.offset is not None
+    np.testing.assert_allclose(
+        subject.logits(donor) + donor.offset, own.logits(alone) + alone.offset, atol=1e-3, rtol=1e-3
+    )
+    with pytest.raises(EpisomeError, match=r"0 training and 0 validation rows of the target's tasks \(whole, site\)"):
+        stacking.beside(subject, theirs.assign(label_whole=-1, label_site=-1), numbers())
+
+
+def test_balanced_positives_weigh_as_much_as_the_negatives(base: Path) -> None:
+    labels = np.array([[1, -1], [0, 1], [0, 1], [0, -1]], dtype=np.int8)
+    assert objective.positive_weights(labels).tolist() == [3.0, 1.0]
+    subject, chosen = fresh(base), numbers(balance="weights")
+    fitting = split(subject, toy_rows(), "train")
+    few = fitting.labels.copy()
+    few[np.flatnonzero(few[:, 0] == 1)[5:], 0] = 0
+    fitting = replace(fitting, labels=few)
+    weights = objective.positive_weights(few)
+    assert weights[0] > 3
+    subject.zero_grad()
+    objective.accumulate(subject, objective.lesson(fitting, chosen), batches_of(fitting), chosen)
+    # at logit 0 a positive pulls the bias by w/2 and a negative pushes it by 1/2: balanced, they cancel
+    assert subject.head.bias.grad is not None
+    torch.testing.assert_close(subject.head.bias.grad, torch.zeros(2), atol=1e-6, rtol=0)
+    subject.zero_grad()
+    objective.accumulate(subject, objective.lesson(fitting, numbers()), batches_of(fitting), numbers())
+    assert float(subject.head.bias.grad[0]) > 0.05
+
+
+def saved_bytes(subject: Classifier, fitting: Examples, *, on: bool) -> tuple[int, Gradients]:
+    """Bytes that one step's forward pass keeps for its backward pass, and the gradients."""
+    kept = 0
+
+    def keep(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        kept += tensor.numel() * tensor.element_size()
+        return tensor
+
+    subject.train()
+    subject.recompute(on=on)
+    subject.zero_grad()
+    torch.manual_seed(1)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        subject.head(subject.features(*subject.batch(fitting, np.arange(40)))).sum().backward()
+    subject.recompute(on=False)
+    return kept, gradients(subject)
+
+
+def test_recomputed_layers_keep_less_and_give_the_same_gradient_to_the_bit(base: Path, tmp_path: Path) -> None:
+    shape = model.Config(
+        vocab_size=64, hidden_size=16, num_hidden_layers=6, num_attention_heads=4, intermediate_size=32,
+        hidden_dropout_prob=0.3,
+    )  # fmt: skip
+    encoder = model.fresh(shape, 0).bert
+    adapter = lora.attach(encoder, rank=2, alpha=4, targets="all", dropout=0.2, seed=1)
+    task = Task(name="whole", scope="sequence")
+    words = tokenizer.Tokenizer.load(base / "tokenizer.json")
+    subject = Classifier(adapter, 16, words, [task], Composition(k=0, phased=False))
+    with torch.no_grad():
+        subject.head.state.fill_(1.0)
+    fitting = subject.examples(toy_rows())
+    plain, wanted = saved_bytes(subject, fitting, on=False)
+    less, got = saved_bytes(subject, fitting, on=True)
+    assert same(got, wanted)
+    assert float(sum(gradient.abs().sum() for gradient in got.values())) > 0
+    assert less < 0.3 * plain
+
+
+@pytest.mark.parametrize("change", [{"gradient_checkpointing": True}, {"precision": "bf16"}])
+def test_how_the_gradient_is_computed_changes_memory_or_rounding_and_little_else(
+    base: Path, change: dict[str, object]
+) -> None:
+    rows = toy_rows()
+    states = []
+    for changes in ({}, change):
+        subject = fresh(base)
+        fitting, judging = split(subject, rows, "train"), split(subject, rows, "val")
+        assert list(train.fit(subject, fitting, judging, numbers(epochs=1, **changes), seed=0))
+        assert all(p.dtype == torch.float32 for p in subject.parameters())
+        states.append(state(subject))
+    rounded = "precision" in change
+    assert same(*states) is not rounded
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, atol=5e-2, rtol=5e-2)
+
+
+def both_strands(subject: Classifier, rows: pd.DataFrame) -> Examples:
+    learn, turned = strands.both(rows[rows["split"] == "train"], {"whole"})
+    return replace(subject.examples(learn), turned=turned)
+
+
+def test_each_epoch_draws_its_share_of_reverse_complements(base: Path) -> None:
+    fitting = both_strands(fresh(base), toy_rows(320))
+    assert fitting.turned is not None
+    n = len(fitting.turned)
+    free = np.flatnonzero(fitting.turned >= n)
+    assert len(free) == n // 2
+    drawn = [fitting.drawn(0.5, np.random.default_rng(k)) for k in range(40)]
+    assert np.mean([np.mean(rows[free] >= n) for rows in drawn]) == pytest.approx(0.5, abs=0.05)
+    assert all((rows % n)[rows < n].size + np.isin(rows, fitting.turned[free]).sum() == n for rows in drawn)
+    assert fitting.drawn(0.0, np.random.default_rng(0)).tolist() == list(range(n))
+    assert fitting.drawn(1.0, np.random.default_rng(0)).tolist() == fitting.turned.tolist()
+
+
+def test_a_training_on_both_strands_resumes_to_the_same_bits(base: Path, tmp_path: Path) -> None:
+    rows = toy_rows()
+    chosen = numbers(reverse_complement_share=0.5, strand_free=("whole",), joint_lambda=0.5, distil_lambda=0.1)
+    keep = train.Keep(path=tmp_path / "toy.safetensors", fingerprint="these", seconds=0.0)
+
+    def events(keep: train.Keep | None) -> tuple[Classifier, Iterator[train.Step | train.Epoch]]:
+        subject = fresh(base)
+        fitting, judging = both_strands(subject, rows), split(subject, rows, "val")
+        memory = Memory(states=subject.pooled(fitting), rows=split(subject, toy_rows(seed=2), "train"))
+        return subject, train.fit(subject, fitting, judging, chosen, seed=0, memory=memory, keep=keep)
+
+    whole, steps = events(None)
+    assert len(list(steps)) > 9
+    _, killed = events(keep)
+    for _ in range(7):
+        next(killed)
+    resumed, rest = events(keep)
+    assert list(rest)
+    assert same(state(resumed), state(whole))
+
+
+def test_retention_keeps_a_target_near_its_donor(base: Path) -> None:
+    rows = toy_rows()
+    moves = []
+    for weight in (0.0, 1e3):
+        subject = moved(base)
+        fitting, judging = split(subject, rows, "train"), split(subject, rows, "val")
+        before = {layer.name: (layer.b @ layer.a).detach() for layer in lora.layers(subject.encoder)}
+        donor = everything(subject, fitting).donor
+        chosen = numbers(retain_lambda=weight, patience=9)
+        penalties = []
+        for event in train.fit(subject, fitting, judging, chosen, seed=0, memory=Memory(donor=donor)):
+            if isinstance(event, train.Step):
+                penalties.append(event.penalty)
+                layers = list(lora.layers(subject.encoder))
+                move = sum(float((layer.b @ layer.a - before[layer.name]).detach().norm()) for layer in layers)
+        assert (max(penalties) > 0) is (weight > 0)
+        moves.append(move)
+    assert moves[1] < 0.5 * moves[0]
