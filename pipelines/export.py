@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from episome import dataset, export, params
-from episome.bundle import Composition, Lineage
+from episome import composition, dataset, export, params
+from episome.bundle import Lineage
 from episome.classifier import TRAINING
 from episome.params import Params
 from episome.types import EpisomeError
@@ -27,7 +27,7 @@ def _base(chosen: Params) -> str:
         paths.bundle("base"),
         targets=chosen.lora.targets,
         rank=chosen.export.bank_rank,
-        heads=Composition(k=chosen.head.composition_k, phased=chosen.head.phased_codons),
+        heads=composition.asked(chosen.head),
         max_tokens=chosen.export.max_tokens,
     )
 

@@ -44,7 +44,8 @@ GOLDEN_CARD = b"""{
   "base": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
   "composition": {
     "k": 2,
-    "phased": true
+    "phased": true,
+    "site_reach": 3
   },
   "files": {
     "drift.npz": "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
@@ -128,7 +129,7 @@ def test_a_card_has_exactly_these_bytes() -> None:
     card = replace(toy.card("a" * 64, "human_sim"), files={"drift.npz": "b" * 64})
     assert encode(card) == GOLDEN_CARD
     assert decode(GOLDEN_CARD, "card.json") == card
-    assert digest_of(card) == "93b2138fe69a6c7a74e812ee62784393fb0a9c0a757d4052cfa40fb40fcfed60"
+    assert digest_of(card) == "6498a761343140a805042f5788013d878dff60058bf95f0323fa6f070a63d141"
 
 
 def test_the_page_shows_a_card_that_the_code_reads(root: Path) -> None:
@@ -151,7 +152,7 @@ def test_a_good_bundle_comes_back_whole(home: Path) -> None:
     contents = bundle.read_contents(home / "human_sim")
     assert contents.card.base == bundle.digest(home / "base")
     assert contents.digest == digest_of(contents.card)
-    assert contents.head_weight.shape == (2, 2 * 24 + 20 + 192)
+    assert contents.head_weight.shape == (2, 2 * 24 + 20 + 192 + 24)
     assert len(contents.golden) == 4
     assert len(contents.adapter) == 2 * 4 * toy.SHAPE.num_hidden_layers
     assert bundle.verify(home / "base") == bundle.read_base_card(home / "base")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from episome.composition import features, size
+from episome.composition import Composition, around, features, size
 from episome.sequence import reverse_complement
 
 sequences = st.text("ACGTN", min_size=0, max_size=120)
@@ -51,3 +51,22 @@ def test_an_n_spoils_only_the_words_that_hold_it(k: int) -> None:
     # The N at the far end of a long word must not be outweighed by the letters before it.
     came = features("T" * (k - 1) + "N", k, False)[size(k - 1, False) :]
     assert came.sum() == 0
+
+
+@given(sequences, st.integers(0, 12), st.data())
+def test_the_bases_around_a_site_are_spelt_out(s: str, reach: int, data: st.DataObject) -> None:
+    centre = data.draw(st.integers(0, max(len(s) - 1, 0)))
+    seen = around(s, centre, reach).reshape(2 * reach, 4)
+    for i in range(2 * reach):
+        at = centre - reach + i
+        base = s[at] if 0 <= at < len(s) else "N"
+        assert seen[i].tolist() == [float(base == letter) for letter in "ACGT"]
+
+
+def test_without_a_centre_nothing_is_spelt_out() -> None:
+    spec = Composition(k=2, phased=True, site_reach=3)
+    came = spec.of("ACGTACGT", None)
+    assert came.shape == (spec.size,) == (20 + 192 + 24,)
+    assert not came[-24:].any()
+    assert spec.of("ACGTACGT", 4)[-24:].sum() == 6
+    np.testing.assert_array_equal(came[:-24], features("ACGTACGT", 2, phased=True))

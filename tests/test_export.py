@@ -24,7 +24,7 @@ TASKS = (
     Task(name="orf", scope="sequence", strands="forward"),
     Task(name="promoter", scope="window", window=60),
 )
-HEADS = Composition(k=2, phased=False)
+HEADS = Composition(k=2, phased=False, site_reach=3)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert isinstance(encoder, model.Encoder)
     adapted = lora.attach(encoder, rank=4, alpha=8, targets="attention", dropout=0.0, seed=2)
     words = Tokenizer.load(home / "base" / "tokenizer.json")
-    heads = classifier.Composition(k=2, phased=False)
+    heads = classifier.Composition(k=2, phased=False, site_reach=3)
     subject = classifier.Classifier(adapted, 24, words, TASKS, heads)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():

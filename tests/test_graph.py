@@ -11,13 +11,13 @@ import torch
 from peft import PeftModel
 from safetensors.numpy import load_file
 
-from episome import bank, composition, export, graph, lora
+from episome import bank, export, graph, lora
 from episome.bundle import Bank, Lora, ModelShape
 from episome.model import Config, Encoder
 from episome.types import EpisomeError
 from tests import toy_bundles as toy
 
-K = composition.size(toy.COMPOSITION.k, toy.COMPOSITION.phased)
+K = toy.COMPOSITION.size
 FEATURES = 2 * toy.SHAPE.hidden_size + K
 
 

@@ -64,7 +64,9 @@ def fresh(base: Path, k: int = 2) -> Classifier:
     encoder = model.load(base)
     adapter = lora.attach(encoder, rank=2, alpha=4, targets="all", dropout=0.0, seed=1)
     tokens = tokenizer.Tokenizer.load(base / "tokenizer.json")
-    return Classifier(adapter, encoder.config.hidden_size, tokens, [WHOLE, SITE], Composition(k=k, phased=False))
+    return Classifier(
+        adapter, encoder.config.hidden_size, tokens, [WHOLE, SITE], Composition(k=k, phased=False, site_reach=0)
+    )
 
 
 def numbers(**changes: object) -> Train:
@@ -145,6 +147,18 @@ def test_batching_changes_no_answer(base: Path) -> None:
     together = train.predict(subject, rows)
     alone = np.concatenate([train.predict(subject, rows.iloc[[k]]) for k in range(len(rows))])
     np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_bases_around_a_site_are_seen_by_training_as_by_serving(base: Path) -> None:
+    encoder = model.load(base)
+    adapter = lora.attach(encoder, rank=2, alpha=4, targets="all", dropout=0.0, seed=1)
+    spec = Composition(k=0, phased=False, site_reach=4)
+    subject = Classifier(adapter, 16, tokenizer.Tokenizer.load(base / "tokenizer.json"), [WHOLE, SITE], spec)
+    rows = toy_rows(8)
+    examples = subject.examples(rows)
+    for at, (sequence, site) in enumerate(zip(rows["sequence"], rows["label_site"] >= 0, strict=True)):
+        np.testing.assert_array_equal(examples.composition[at], spec.of(sequence, 20 if site else None))
+    assert examples.composition.any(axis=1).tolist() == (rows["label_site"] >= 0).tolist()
 
 
 def test_only_site_tasks_see_the_centre(base: Path) -> None:

@@ -8,13 +8,13 @@ import numpy as np
 import onnx
 from safetensors.numpy import save_file
 
-from episome import bank, bundle, composition, drift, graph, tokenizer
+from episome import bank, bundle, drift, graph, tokenizer
 from episome.bundle import Bank, BaseCard, CalibratedTask, Card, Composition, Golden, Lineage, Lora, ModelShape
 from episome.runtime import Engine, Row
 
 SHAPE = ModelShape(vocab_size=64, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=32)
 BANK = Bank(targets=bank.targets("all"), bank_rank=8)
-COMPOSITION = Composition(k=2, phased=True)
+COMPOSITION = Composition(k=2, phased=True, site_reach=3)
 TASKS = (
     CalibratedTask(name="promoter", scope="window", window=60, threshold=0.5, temperature=1.5),
     CalibratedTask(name="donor", scope="site", window=40, motif="GT", threshold=0.4, temperature=0.8),
@@ -55,7 +55,7 @@ def encoder_state(shape: ModelShape = SHAPE, seed: int = 0) -> dict[str, np.ndar
 
 @cache
 def _base_files() -> tuple[bytes, str]:
-    size = composition.size(COMPOSITION.k, COMPOSITION.phased)
+    size = COMPOSITION.size
     model = graph.build(encoder_state(), SHAPE, BANK.targets, BANK.bank_rank, size)
     onnx.checker.check_model(model)
     words = tokenizer.train((dna(seed, 500) for seed in range(20)), SHAPE.vocab_size)
@@ -117,7 +117,7 @@ def write_species(base: Path, folder: Path, announced: Card, seed: int) -> str:
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed + 1000)
     labels = len(announced.tasks)
-    features = 2 * SHAPE.hidden_size + composition.size(COMPOSITION.k, COMPOSITION.phased)
+    features = 2 * SHAPE.hidden_size + COMPOSITION.size
     save_file(factors(seed, announced.lora.rank, announced.lora.targets), folder / "adapter.safetensors")
     weight = rng.standard_normal((labels, features)).astype(np.float32)
     save_file({"weight": weight, "bias": rng.standard_normal(labels).astype(np.float32)}, folder / "head.safetensors")

@@ -25,7 +25,6 @@ from episome.card import (
     BundleError,
     CalibratedTask,
     Card,
-    Composition,
     Lineage,
     Lora,
     ModelShape,
@@ -33,6 +32,7 @@ from episome.card import (
     decode,
     encode,
 )
+from episome.composition import Composition
 
 __all__ = [
     "CARD",

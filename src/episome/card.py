@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints, TypeAdapter, ValidationError
 
+from episome.composition import Composition
 from episome.types import EpisomeError, Task
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -37,16 +38,6 @@ class ModelShape:
     num_hidden_layers: Count
     num_attention_heads: Count
     intermediate_size: Count
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Composition:
-    """Which k-mer composition the heads see beside the states (`episome.composition`)."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
-
-    k: Annotated[int, Field(ge=0, le=6)]
-    phased: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,28 +13,28 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from episome import composition, lora, model
+from episome import lora, model
 from episome.batches import batches
+from episome.composition import Composition
 from episome.dataset import label_column
 from episome.tokenizer import Encoding, Tokenizer, centre_token
 from episome.types import EpisomeError, Task
 
+__all__ = [
+    "HEAD",
+    "TRAINING",
+    "Classifier",
+    "Composition",
+    "Examples",
+    "Head",
+    "load_classifier",
+    "predict",
+    "save",
+]
+
 HEAD = "head.safetensors"
 TRAINING = "training.json"
 _PREDICT_TOKENS = 8192
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Composition:
-    """Which k-mer features the head sees; see `episome.composition`."""
-
-    k: int
-    phased: bool
-
-    @property
-    def size(self) -> int:
-        """Number of features."""
-        return composition.size(self.k, self.phased)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,21 +155,23 @@ class Classifier(nn.Module):
         for k, task in enumerate(self.tasks):
             if label_column(task.name) in rows:
                 labels[:, k] = rows[label_column(task.name)].to_numpy(np.int8)
-        k, phased = self.composition.k, self.composition.phased
+        sites = self._sites(labels)
+        centres = np.zeros(len(rows), dtype=np.int64)
+        for at, base in sites.items():
+            centres[at] = centre_token(encodings[at], base)
         spectra = np.zeros((len(rows), self.composition.size), dtype=np.float32)
         for at, sequence in enumerate(rows["sequence"]):
-            spectra[at] = composition.features(sequence, k, phased)
-        return Examples(
-            encodings=encodings, centres=self._centres(encodings, labels), composition=spectra, labels=labels
-        )
+            spectra[at] = self.composition.of(sequence, sites.get(at))
+        return Examples(encodings=encodings, centres=centres, composition=spectra, labels=labels)
 
-    def _centres(self, encodings: list[Encoding], labels: NDArray[np.int8]) -> NDArray[np.int64]:
-        centres = np.zeros(len(encodings), dtype=np.int64)
-        for k, task in enumerate(self.tasks):
-            if task.scope == "site" and task.window is not None:
-                for at in np.flatnonzero(labels[:, k] >= 0):
-                    centres[at] = centre_token(encodings[at], task.window // 2)
-        return centres
+    def _sites(self, labels: NDArray[np.int8]) -> dict[int, int]:
+        """Base in the middle of each row that is labelled for a site task."""
+        return {
+            int(at): task.window // 2
+            for k, task in enumerate(self.tasks)
+            if task.scope == "site" and task.window is not None
+            for at in np.flatnonzero(labels[:, k] >= 0)
+        }
 
     def logits(self, examples: Examples) -> NDArray[np.float32]:
         """Logits float32 [n, L], computed without gradient in evaluation mode."""

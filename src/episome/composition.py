@@ -1,14 +1,75 @@
-"""k-mer composition of a sequence: cheap features that a small model's head sees beside its hidden states."""
+"""What a head sees beside hidden states: a sequence's k-mer composition, and the bases around a site.
+
+A BPE token hides which base is where, and a small model never learns to spell it; the bases around a candidate site,
+one by one, are what a position-weight matrix lives on.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+
+from episome.params import Head
 
 _PHASES = 3
 _CODONS = 64
 # A window with an N must come out negative: 4-adic numbers of up to ten digits cannot make up for this.
 _NOT_A_BASE = -(4**10)
 _CODE = np.full(256, _NOT_A_BASE, dtype=np.int64)
-_CODE[list(b"ACGT")] = range(4)
+_BASES = b"ACGT"
+_CODE[list(_BASES)] = range(4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composition:
+    """Which features the heads see; the same for all species of a base.
+
+    Attributes:
+        k: longest word that is counted.
+        phased: codons are counted by phase.
+        site_reach: bases on either side of a site's first base that are seen one by one.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    k: Annotated[int, Field(ge=0, le=6)]
+    phased: bool
+    site_reach: Annotated[int, Field(ge=0)]
+
+    @property
+    def size(self) -> int:
+        """Number of features."""
+        return size(self.k, self.phased) + len(_BASES) * 2 * self.site_reach
+
+    def of(self, sequence: str, centre: int | None) -> NDArray[np.float32]:
+        """Features of a sequence, float32[size]: k-mers, codons, then the bases around `centre`.
+
+        Args:
+            sequence: upper-case A C G T N.
+            centre: 0-based position of a site's first base; None where the sequence is no site's window.
+        """
+        return np.concatenate([features(sequence, self.k, self.phased), around(sequence, centre, self.site_reach)])
+
+
+def asked(head: Head) -> Composition:
+    """The features that params.yaml asks for."""
+    return Composition(k=head.composition_k, phased=head.phased_codons, site_reach=head.site_reach)
+
+
+def around(sequence: str, centre: int | None, reach: int) -> NDArray[np.float32]:
+    """The bases ``centre - reach`` to ``centre + reach - 1``, one-hot in the order A C G T; float32[8 * reach].
+
+    Zero where there is an N or no base, and everywhere without a centre.
+    """
+    seen = np.zeros((2 * reach, len(_BASES)), dtype=np.float32)
+    if centre is not None and reach:
+        start = max(centre - reach, 0)
+        codes = _CODE[np.frombuffer(sequence[start : centre + reach].encode("ascii"), dtype=np.uint8)]
+        at = np.flatnonzero(codes >= 0)
+        seen[at + start - (centre - reach), codes[at]] = 1
+    return seen.ravel()
 
 
 def size(k: int, phased: bool) -> int:

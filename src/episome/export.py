@@ -17,7 +17,7 @@ import onnx
 import pandas as pd
 from numpy.typing import NDArray
 
-from episome import bank, bundle, composition, drift, graph, model
+from episome import bank, bundle, drift, graph, model
 from episome.bundle import (
     Bank,
     BaseCard,
@@ -81,9 +81,8 @@ def write_base(
     room = Bank(targets=bank.targets(targets), bank_rank=rank)
     card = BaseCard(format=2, model=shape, lora=room, composition=heads, max_tokens=max_tokens, files={})
     state = {key: tensor.detach().numpy() for key, tensor in encoder.state_dict().items()}
-    size = composition.size(heads.k, heads.phased)
     _fresh(folder)
-    write_graph(graph.build(state, shape, room.targets, rank, size), folder / "base.onnx")
+    write_graph(graph.build(state, shape, room.targets, rank, heads.size), folder / "base.onnx")
     shutil.copyfile(source / "tokenizer.json", folder / "tokenizer.json")
     return bundle.write_card(folder, card)
 
@@ -136,7 +135,7 @@ def _card(subject: Subject, classifier: Classifier, base: str, tolerance: float)
         base=base,
         lora=_lora(subject.adapter),
         tasks=tuple(_calibrated(task, subject) for task in classifier.tasks),
-        composition=Composition(k=classifier.composition.k, phased=classifier.composition.phased),
+        composition=classifier.composition,
         tolerance=tolerance,
         metrics=dict(subject.evaluation["tasks"]),
         lineage=subject.lineage,

@@ -107,9 +107,7 @@ def with_val(loci: Sequence[Locus], windows: Windows, seed: int) -> tuple[list[L
     train = [locus for locus in loci if locus.split == "train"]
     sizes = Counter(locus.contig for locus in train)
     shares = _train_and_val(windows.split)
-    by_locus = windows.split_by == "locus" or (
-        windows.split_by != "contig" and not split.contigs_reach(sizes, shares, seed)
-    )
+    by_locus = windows.split_by == "locus" or (windows.split_by != "contig" and not _contigs_reach(sizes, shares, seed))
     if by_locus:
         merged = _merged(train)
         groups = {locus: _name(locus.contig, _around(merged, locus)) for locus in train}
@@ -172,3 +170,13 @@ def _around(merged: Merged, stretch: _Stretch) -> tuple[int, int] | None:
 
 def _name(contig: str, span: tuple[int, int] | None) -> str:
     return f"{contig}:{span}"
+
+
+def _contigs_reach(sizes: Counter[str], shares: SplitShares, seed: int) -> bool:
+    """Whether whole contigs can give train and val at least half of what they ask for."""
+    if len(sizes) < sum(share > 0 for share in (shares.train, shares.val, shares.test)):
+        return False
+    got: Counter[str] = Counter()
+    for contig, side in split.by_contig(sizes, shares, seed).items():
+        got[side] += sizes[contig]
+    return split.reached(got, shares)

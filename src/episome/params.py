@@ -102,10 +102,11 @@ class Lora(Frozen):
 
 
 class Head(Frozen):
-    """What the linear head sees beside the pooled and the centre state: k-mer composition."""
+    """What the linear head sees beside the pooled and the centre state; see `episome.composition.Composition`."""
 
     composition_k: Annotated[int, Field(ge=0, le=6)]
     phased_codons: bool
+    site_reach: Annotated[int, Field(ge=0)]
 
 
 class Compute(Frozen):

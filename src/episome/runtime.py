@@ -17,7 +17,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from episome import bank, bundle, composition
+from episome import bank, bundle
 from episome.bank import Snapshot
 from episome.bundle import BundleError, Card, Contents
 from episome.sequence import normalise
@@ -133,7 +133,7 @@ class Engine:
         self._adapters: dict[int, Adapter] = {}
         self._next_slot = 0
         self._changing = threading.Lock()
-        composed = composition.size(self.card.composition.k, self.card.composition.phased)
+        composed = self.card.composition.size
         self._bank = bank.empty(
             rows=capacity,
             width=bank.width(self.card.model, self.card.lora),
@@ -205,7 +205,7 @@ class Engine:
         return Prepared(
             ids=encoding.ids,
             centre_token=0 if centre is None else centre_token(encoding, centre),
-            composition=composition.features(clean, self.card.composition.k, self.card.composition.phased),
+            composition=self.card.composition.of(clean, centre),
         )
 
     def score(self, rows: Sequence[Row]) -> tuple[Floats, Floats]:
