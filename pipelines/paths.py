@@ -101,3 +101,13 @@ def baselines() -> Path:
 def baselines_page() -> Path:
     """The same as a page for people."""
     return Path("reports/baselines.md")
+
+
+def study(species: str) -> Path:
+    """What the reduced study found with one species' adapter: ``study.json``, ``runs.jsonl``, ``predictions/``."""
+    return Path("reports/study") / species
+
+
+def full_study() -> Path:
+    """The same of the full grid, all species together, and the adapters it trained; no stage writes it."""
+    return Path("reports/study_full")

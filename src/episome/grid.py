@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from episome import dataset, study, transfer
 from episome.params import Params
 from episome.policy import Plan
-from episome.studyparams import Method, Policy
+from episome.studyparams import Method, Policy, RowsAtMost
 from episome.types import EpisomeError
 
 Tasks = Mapping[str, Sequence[str]]
@@ -186,12 +186,12 @@ def ranked(rows: pd.DataFrame, seed: int) -> NDArray[np.int64]:
     return np.argsort(at, kind="stable")
 
 
-def thinned(rows: pd.DataFrame, chosen: Params) -> pd.DataFrame:
-    """The rows of a species that the study uses, by `params.seed`, so that they are the same in all runs."""
+def thinned(rows: pd.DataFrame, most: RowsAtMost, seed: int) -> pd.DataFrame:
+    """The rows of a species that a study uses; `seed` is that of params.yaml, so that all runs have the same."""
     kept = []
-    for split, most in chosen.study.rows_at_most.model_dump().items():
-        part = rows[rows["split"] == split]
-        kept.append(part.iloc[np.sort(ranked(part, chosen.seed)[:most])])
+    for split, count in most.model_dump().items():
+        inside = rows[rows["split"] == split]
+        kept.append(inside.iloc[np.sort(ranked(inside, seed)[:count])])
     return pd.concat(kept)
 
 
