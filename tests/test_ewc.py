@@ -245,3 +245,21 @@ def test_a_donors_head_holds_nothing_and_no_information_is_no_weight() -> None:
         head_weight=torch.zeros(1, 1), head_bias=torch.zeros(1),
     )  # fmt: skip
     assert float(ewc.importance(silent).columns["layer"].abs().sum()) == 0.0
+
+
+def test_a_layer_without_information_adds_nothing_and_leaves_every_gradient_finite() -> None:
+    layer, x, mask, read = example()
+    state = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, 3))
+    silent = ewc.Fisher(
+        rows={"layer": torch.full((OUT,), 1e-40)}, columns={"layer": torch.full((IN,), 1e-40)},
+        head_weight=state.head_weight, head_bias=state.head_bias,
+    )  # fmt: skip
+    anchor = ewc.Anchor(
+        fisher=silent, a={"layer": layer.a.detach() * 0}, b={"layer": layer.b.detach()},
+        head_weight=torch.zeros(2, OUT), head_bias=torch.zeros(2),
+    )  # fmt: skip
+    weight = torch.ones(2, OUT, requires_grad=True)
+    (1e6 * ewc.penalty([layer.adapted()], weight, torch.zeros(2), anchor)).backward()
+    assert weight.grad is not None
+    assert bool(weight.grad.isfinite().all())
+    assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in (layer.a, layer.b))

@@ -140,6 +140,10 @@ def test_joint_training_adds_up_two_losses_each_with_its_weight(base: Path) -> N
         torch.testing.assert_close(gradient, 3 * got[0][name] + got[1][name], atol=1e-5, rtol=1e-4)
 
 
+def part(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    return rows[rows["split"] == name]
+
+
 def asked_only(rows: pd.DataFrame, task: str) -> pd.DataFrame:
     return rows[rows[f"label_{task}"] >= 0]
 
@@ -165,12 +169,12 @@ def test_a_task_that_only_the_donor_has_rows_of_is_learned_jointly_and_not_other
 def test_the_donors_rows_see_their_own_composition_and_the_targets_head_stays(base: Path) -> None:
     rows, theirs = toy_rows(), toy_rows(seed=3)
     subject, own = fresh(base), fresh(base)
-    stacking.prepare(subject, rows, numbers())
+    stacking.prepare(subject, part(rows, "train"), part(rows, "val"), numbers())
     before = [part.detach().clone() for part in subject.head.folded()]
     donor = stacking.beside(subject, theirs, numbers())
     assert all(torch.equal(a, b) for a, b in zip(before, subject.head.folded(), strict=True))
     assert not subject.head.composition.requires_grad
-    alone, _ = stacking.prepare(own, theirs, numbers())
+    alone, _ = stacking.prepare(own, part(theirs, "train"), part(theirs, "val"), numbers())
     assert donor.offset is not None
     assert alone.offset is not None
     np.testing.assert_allclose(
@@ -228,7 +232,7 @@ def test_recomputed_layers_keep_less_and_give_the_same_gradient_to_the_bit(base:
     adapter = lora.attach(encoder, rank=2, alpha=4, targets="all", dropout=0.2, seed=1)
     task = Task(name="whole", scope="sequence")
     words = tokenizer.Tokenizer.load(base / "tokenizer.json")
-    subject = Classifier(adapter, 16, words, [task], Composition(k=0, phased=False))
+    subject = Classifier(adapter, 16, words, [task], Composition(k=0, phased=False, site_reach=0))
     with torch.no_grad():
         subject.head.state.fill_(1.0)
     fitting = subject.examples(toy_rows())

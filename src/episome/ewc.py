@@ -20,6 +20,9 @@ from torch import Tensor, nn
 from episome.lora import Adapted
 from episome.types import EpisomeError
 
+FILE = "fisher.safetensors"
+_NO_INFORMATION = 1e-30  # nats per unit of ΔW²; 1 / this, times any weight, is still finite in fp32
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fisher:
@@ -114,11 +117,12 @@ def penalty(layers: Iterable[Adapted], head_weight: Tensor, head_bias: Tensor, a
     total = total + (anchor.fisher.head_bias * (head_bias[:known] - anchor.head_bias) ** 2).sum()
     for layer in layers:
         row, column = anchor.fisher.rows[layer.name], anchor.fisher.columns[layer.name]
+        if row.sum() < _NO_INFORMATION:
+            continue  # divided by it, even a zero has no gradient: a layer that was never trained holds nothing back
         left = torch.cat([layer.scale * layer.b, -anchor.b[layer.name]], dim=1)
         right = torch.cat([layer.a, anchor.a[layer.name]], dim=0)
         gram = ((left.T * row) @ left) * ((right * column) @ right.T).T
-        # A layer without information (row sums of zero) holds nothing back.
-        total = total + gram.sum() / row.sum().clamp_min(torch.finfo(row.dtype).tiny)
+        total = total + gram.sum() / row.sum()
     return 0.5 * total
 
 

@@ -72,22 +72,31 @@ def fit_composition(
     return correction
 
 
-def prepare(classifier: Classifier, rows: pd.DataFrame, numbers: Train) -> tuple[Examples, Examples]:
+def prepare(
+    classifier: Classifier, learn: pd.DataFrame, judge: pd.DataFrame, numbers: Train
+) -> tuple[Examples, Examples]:
     """Training and validation rows of a fresh adapter, the composition part of the head fitted to them.
 
     Args:
         classifier: its composition part is set and frozen.
-        rows: with columns ``sequence``, ``split``, ``group`` and labels.
+        learn: training rows, with columns ``sequence``, ``group`` and labels.
+        judge: validation rows.
         numbers: penalties to choose from, and the tasks whose rows may be turned round.
     """
-    learn, judge = rows[rows["split"] == "train"], rows[rows["split"] == "val"]
-    turned = None
-    if numbers.reverse_complement_share > 0:
-        learn, turned = strands.both(learn, numbers.strand_free)
-    fitting, judging = classifier.examples(learn), classifier.examples(judge)
+    fitting, judging = examples(classifier, learn, numbers), classifier.examples(judge)
     groups = learn["group"].to_numpy(str)
+    if fitting.turned is not None:  # the rows behind are those that are turned, in their order, group by group theirs
+        groups = np.concatenate([groups, groups[fitting.turned >= len(groups)]])
     offset = fit_composition(classifier, fitting, judging, groups, numbers.composition_inverse_penalty)
-    return replace(fitting, offset=offset, turned=turned), judging
+    return replace(fitting, offset=offset), judging
+
+
+def examples(classifier: Classifier, learn: pd.DataFrame, numbers: Train) -> Examples:
+    """Training rows made ready, with reverse complements where `numbers` ask for a share of them."""
+    if numbers.reverse_complement_share == 0:
+        return classifier.examples(learn)
+    rows, turned = strands.both(learn, numbers.strand_free)
+    return replace(classifier.examples(rows), turned=turned)
 
 
 def beside(classifier: Classifier, rows: pd.DataFrame, numbers: Train) -> Examples:

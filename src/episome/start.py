@@ -13,6 +13,7 @@ from torch import Tensor
 from episome import train
 from episome.classifier import Classifier, Examples
 from episome.learning import Train
+from episome.objective import EMPTY, Memory
 from episome.pace import Pace
 
 
@@ -23,12 +24,14 @@ class Start:
     Attributes:
         name: the donor's, or ``nothing``.
         weights: by parameter name.
+        memory: what is kept of the donor on the way.
     """
 
     name: str
     weights: dict[str, Tensor]
     numbers: Train
     pace: Pace
+    memory: Memory = EMPTY
 
 
 def weights(subject: Classifier) -> dict[str, Tensor]:
@@ -67,7 +70,7 @@ def better(
     for start in starts:
         put(subject, start)
         short = start.numbers.model_copy(update={"epochs": epochs})
-        events = train.fit(subject, fitting, judging, short, seed=seed, pace=start.pace)
+        events = train.fit(subject, fitting, judging, short, seed=seed, pace=start.pace, memory=start.memory)
         scores[start.name] = watch(start.name, events)
     first, second = starts
     chosen = first if scores[first.name] >= scores[second.name] else second
