@@ -11,14 +11,30 @@ import torch
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
-from episome import adapting, blend, checkpoint, classifier, dataset, ewc, heir, lora, params, stacking, train, transfer
-from episome.adapting import Donor
+from episome import (
+    adapting,
+    blend,
+    checkpoint,
+    classifier,
+    dataset,
+    ewc,
+    heir,
+    lora,
+    params,
+    stacking,
+    start,
+    train,
+    transfer,
+)
+from episome.adapting import Donor, Ready
 from episome.classifier import Classifier
 from episome.curve import Curve
 from episome.learning import Train
 from episome.objective import Memory
+from episome.pace import STEADY
 from episome.params import Params
 from episome.policy import Plan
+from episome.start import Start
 from episome.types import EpisomeError
 from pipelines import paths
 
@@ -29,7 +45,7 @@ def main(species: str) -> None:
     torch.set_num_threads(chosen.compute.threads)
     torch.use_deterministic_algorithms(True)
     with threadpool_limits(chosen.compute.threads):
-        rows = dataset.read(_rows(species))
+        rows = dataset.read(rows_of(species))
         subject = adapting.fresh(chosen, species, paths.base(), chosen.seed)
         train_it = _fresh if chosen.of(species).prior == "none" else _retrain
         train_it(chosen, species, subject, rows)
@@ -37,14 +53,8 @@ def main(species: str) -> None:
 
 def _fresh(chosen: Params, species: str, subject: Classifier, rows: pd.DataFrame) -> None:
     """Composition first, then adapter and head on what composition cannot explain, as the transfer policy plans it."""
-    plan, numbers = _plan(chosen, species), chosen.train_of(species)
-    prepared = stacking.prepare(subject, rows[rows["split"] == "train"], rows[rows["split"] == "val"], numbers)
-    donor = _donor(chosen, species, plan)
-
-    def watch(name: str, events: Iterator[train.Step | train.Epoch]) -> float:
-        return _watch(f"{species} from {name}", events).best
-
-    ready = adapting.ready(subject, prepared, chosen, numbers, donor, watch, seed=chosen.seed)
+    plan = planned(chosen, species)
+    ready = started(chosen, species, subject, rows, plan)
     begin, fitting, judging = ready.start, ready.fitting, ready.judging
     keep = _keep(chosen, species, begin.numbers)
     events = train.fit(
@@ -59,7 +69,19 @@ def _fresh(chosen: Params, species: str, subject: Classifier, rows: pd.DataFrame
     keep.path.unlink(missing_ok=True)
 
 
-def _plan(chosen: Params, species: str) -> Plan | None:
+def started(chosen: Params, species: str, subject: Classifier, rows: pd.DataFrame, plan: Plan | None) -> Ready:
+    """A training from the donor or from nothing, about to begin."""
+    numbers = chosen.train_of(species)
+    prepared = stacking.prepare(subject, rows[rows["split"] == "train"], rows[rows["split"] == "val"], numbers)
+
+    def watch(name: str, events: Iterator[train.Step | train.Epoch]) -> float:
+        return _watch(f"{species} from {name}", events).best
+
+    donor = _donor(chosen, species, plan)
+    return adapting.ready(subject, prepared, chosen, numbers, donor, watch, seed=chosen.seed)
+
+
+def planned(chosen: Params, species: str) -> Plan | None:
     """What the policy says about this donor; None without a donor, or where the policy is switched off."""
     donor = chosen.of(species).donor
     if donor == "base" or chosen.transfer.mode == "fixed":
@@ -83,7 +105,7 @@ def _donor(chosen: Params, species: str, plan: Plan | None) -> Donor | None:
             factors = lora.read(paths.adapter(name))
             sources.append(blend.Source(factors=factors, scale=scale, distance=apart.value))
         mixture = blend.blend(sources, chosen.lora.rank)
-    rows = dataset.read(_rows(entry.donor)) if numbers.joint_lambda > 0 else None
+    rows = dataset.read(rows_of(entry.donor)) if numbers.joint_lambda > 0 else None
     folder = paths.adapter(entry.donor)
     return Donor(name=entry.donor, folder=folder, plan=plan, numbers=numbers, mixture=mixture, rows=rows)
 
@@ -94,18 +116,19 @@ def _called(donor: str) -> str:
     return name
 
 
-def _rows(species: str) -> Path:
+def rows_of(species: str) -> Path:
+    """The table of one species' rows."""
     return paths.windows(species) / "rows.parquet"
 
 
 def _keep(chosen: Params, species: str, numbers: Train) -> train.Keep:
     """A checkpoint named by all that this training depends on."""
     entry, base = chosen.of(species), paths.base()
-    files = [_rows(species), base / "model.safetensors", base / "tokenizer.json"]
+    files = [rows_of(species), base / "model.safetensors", base / "tokenizer.json"]
     for donor in (entry.donor, entry.beside):
         files += sorted(path for path in paths.adapter(donor).iterdir() if path.is_file())
     if numbers.joint_lambda > 0 and entry.donor != "base":
-        files.append(_rows(entry.donor))
+        files.append(rows_of(entry.donor))
     sections = {"seed", "lora", "head", "transfer", "compute", "tasks"}
     about = {**chosen.model_dump(mode="json", include=sections), "train": numbers.model_dump(mode="json")}
     return train.Keep(
@@ -117,6 +140,20 @@ def _keep(chosen: Params, species: str, numbers: Train) -> train.Keep:
 
 def _retrain(chosen: Params, species: str, subject: Classifier, rows: pd.DataFrame) -> None:
     """Continue the champion on rows it has not seen, held to what it knew by EWC in ΔW space."""
+    ready, held, known = continued(chosen, species, subject, rows)
+    numbers = ready.start.numbers
+    events = train.fit(subject, ready.fitting, ready.judging, numbers, seed=chosen.seed, memory=ready.start.memory)
+    curve = _watch(species, events)
+    fresh = train.fisher(subject, ready.fitting, numbers.fisher_rows, chosen.seed)
+    state = ewc.accumulate(held, fresh)
+    about = {"releases": sorted({*known, *rows["release"]}), "transfer": {"plan": None, "start": ready.record}}
+    _write(chosen, species, subject, state, curve.record() | about)
+
+
+def continued(
+    chosen: Params, species: str, subject: Classifier, rows: pd.DataFrame
+) -> tuple[Ready, ewc.Fisher, set[str]]:
+    """A retrain from the champion about to begin, what mattered to the champion, and the releases it has seen."""
     numbers = chosen.train_of(species)
     prior = paths.prior(chosen.of(species).prior)
     known = heir.take_over(subject, prior, species)
@@ -127,13 +164,10 @@ def _retrain(chosen: Params, species: str, subject: Classifier, rows: pd.DataFra
         )
     fitting, judging = stacking.examples(subject, learn, numbers), subject.examples(rows[rows["split"] == "val"])
     stacking.condition(subject, fitting)
-    held = train.anchor(subject, ewc.load(prior / ewc.FILE))
-    events = train.fit(subject, fitting, judging, numbers, seed=chosen.seed, memory=Memory(prior=held))
-    curve = _watch(species, events)
-    fresh = train.fisher(subject, fitting, numbers.fisher_rows, chosen.seed)
-    state = ewc.accumulate(held.fisher, fresh)
-    about = {"releases": sorted({*known, *rows["release"]}), "transfer": {"plan": None, "start": {"from": "prior"}}}
-    _write(chosen, species, subject, state, curve.record() | about)
+    state = ewc.load(prior / ewc.FILE)
+    memory = Memory(prior=train.anchor(subject, state))
+    begin = Start(name="prior", weights=start.weights(subject), numbers=numbers, pace=STEADY, memory=memory)
+    return Ready(start=begin, fitting=fitting, judging=judging, record={"from": "prior"}), state, known
 
 
 def _watch(species: str, events: Iterator[train.Step | train.Epoch]) -> Curve:

@@ -295,16 +295,17 @@ def last(events: Iterator[object]) -> Classifier:
 
 @pytest.mark.parametrize("speed", [STEADY, Pace(group_rates=(0.5, 1.0, 1.5), frozen_share=0.5, swing=0.2)])
 def test_a_training_killed_anywhere_resumes_to_the_same_bits(base: Path, tmp_path: Path, speed: Pace) -> None:
-    rows = toy_rows()
-    whole = state(last(run(base, rows, speed)))
+    rows = toy_rows(120)
+    whole = state(last(run(base, rows, speed, tokens_per_step=256, epochs=2)))
     keep = train.Keep(path=tmp_path / "kept" / "toy.safetensors", fingerprint="these rows", seconds=0.0)
-    total = len(list(run(base, rows, speed))) - 1
-    for killed_after in np.random.default_rng(1).permutation(total)[:10]:
-        events = run(base, rows, speed, keep)
+    total = len(list(run(base, rows, speed, tokens_per_step=256, epochs=2))) - 1
+    assert total >= 20
+    for killed_after in np.random.default_rng(1).permutation(total)[:20]:
+        events = run(base, rows, speed, keep, tokens_per_step=256, epochs=2)
         for _ in range(int(killed_after) + 1):
             next(events)
         events.close()
-        *rest, subject = run(base, rows, speed, keep)
+        *rest, subject = run(base, rows, speed, keep, tokens_per_step=256, epochs=2)
         assert len(rest) <= total - killed_after  # it goes on from there, and does not start over
         assert isinstance(subject, Classifier)
         assert same(state(subject), whole)

@@ -19,6 +19,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "rollback": ("episome_cli.registry:rollback", "Put the version before the champion back into service."),
     "retrain": ("episome_cli.retrain:retrain", "Train a challenger on added labels, held to the champion."),
     "ledger": ("episome_cli.registry:ledger", "Every promotion so far, and whether the record is whole."),
+    "preset": ("episome_cli.preset:preset", "Print the parameters of a scenario, for params.yaml."),
     "data": ("episome_cli.data:data", "Fetch sources of a pinned release; re-hash every tracked file."),
     "doctor": ("episome_cli.registry:doctor", "Compare registry, ledger and shelf."),
 }
