@@ -1,7 +1,7 @@
 """Stage `report`: pictures, table and dashboard of a transfer study, from its runs and predictions alone."""
 
+import json
 import sys
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -14,26 +14,49 @@ from episome.types import EpisomeError
 
 
 def main(source: Path, target: Path) -> None:
-    """Write the report of the study in `source` into `target`."""
+    """Write the report of the study in `source` into `target`.
+
+    Args:
+        source: holds ``runs.jsonl``, ``predictions/`` and ``study.json``, or folders that do.
+        target: made if need be.
+    """
     chosen = params.read()
-    runs = study.read(source / "runs.jsonl")
-    worlds = {run.world for run in runs}
-    if len(worlds) != 1:
-        raise EpisomeError(f"{source}: runs of {len(worlds)} worlds ({', '.join(sorted(worlds))}); wanted: of one")
-    known = setting(chosen, runs)
-    grid = Grid(setting=known, cells=cells(runs, partial(study.load, source / "predictions"), known))
+    found = {run.key: (folder, run) for folder in _folders(source) for run in study.read(folder / "runs.jsonl")}
+    runs = [run for _, run in found.values()]
+    left_out: dict[str, str] = {}
+    for folder in _folders(source):
+        left_out |= json.loads((folder / "study.json").read_text(encoding="utf-8"))["left_out"]
+    known = setting(chosen, runs, left_out)
+    grid = Grid(setting=known, cells=cells(runs, lambda run: study.load(found[run.key][0] / "predictions", run), known))
     target.mkdir(parents=True, exist_ok=True)
     for name, content in book.files(grid).items():
         (target / name).write_bytes(content)
     print(f"{known.world}: {len(runs)} runs; {target / 'dashboard.html'}")
 
 
-def setting(chosen: Params, runs: list[Run]) -> Setting:
+def _folders(source: Path) -> list[Path]:
+    """Where runs are: the folder itself, or those in it.
+
+    Raises:
+        EpisomeError: nowhere.
+    """
+    if (source / "runs.jsonl").is_file():
+        return [source]
+    inside = sorted(path.parent for path in source.glob("*/runs.jsonl"))
+    if not inside:
+        raise EpisomeError(f"{source}: no runs.jsonl in it or in a folder of it; `dvc repro study` writes them")
+    return inside
+
+
+def setting(chosen: Params, runs: list[Run], left_out: dict[str, str]) -> Setting:
     """What params.yaml says of a study.
 
     Raises:
-        EpisomeError: a species of the runs is not in params.yaml, or two species have no distance.
+        EpisomeError: runs of no world or of two, a species that is not in params.yaml, or two without a distance.
     """
+    worlds = {run.world for run in runs}
+    if len(worlds) != 1:
+        raise EpisomeError(f"runs of {len(worlds)} worlds ({', '.join(sorted(worlds))}); wanted: of one")
     names = {key: entry.scientific_name for key, entry in chosen.species.items()}
     if unknown := {run.target for run in runs} - names.keys():
         raise EpisomeError(f"runs of {', '.join(sorted(unknown))}; under species in params.yaml: {', '.join(names)}")
@@ -49,6 +72,7 @@ def setting(chosen: Params, runs: list[Run]) -> Setting:
         species=tuple(names),
         distances={(a, b): transfer.distance(names[a], names[b], numbers).value for a, b in combinations(names, 2)},
         near=species.NEAR,
+        left_out=left_out,
         bootstrap=chosen.evaluate.bootstrap,
         confidence=chosen.evaluate.confidence,
         seed=chosen.seed,

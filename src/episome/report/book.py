@@ -25,6 +25,6 @@ def files(grid: Grid) -> dict[str, bytes]:
         made[f"{sheet.name}.vl.json"] = vega.filled(sheet.name, sheet.data).encode()
     frame, held = scores.table(grid), checks.all_of(grid)
     made["table.csv"] = page.csv(frame).encode()
-    made["table.md"] = words.markdown(grid, frame, held, matrices.correlated(grid)).encode()
+    made["table.md"] = words.markdown(grid, frame, sheets[-1].data, held, matrices.correlated(grid)).encode()
     made["dashboard.html"] = page.page(grid, sheets, frame, held).encode()
     return made

@@ -32,6 +32,7 @@ class Setting:
         species: keys in the order in which they are shown; what runs hold beside these is refused.
         distances: of every two species, in one order or both.
         near: distances below it are near.
+        left_out: species → why the study has no run on it.
         bootstrap: draws of groups; also the most relabellings that the Mantel test looks at.
         confidence: two-sided coverage of the intervals.
         seed: of the draws.
@@ -43,6 +44,7 @@ class Setting:
     species: tuple[str, ...]
     distances: Mapping[Pair, float]
     near: float
+    left_out: Mapping[str, str]
     bootstrap: int
     confidence: float
     seed: int
@@ -272,14 +274,15 @@ class Grid:
         """In what the grid is smaller than every ordered pair with three seeds; empty if in nothing."""
         found = ["the pipeline's own adapters were judged"] if self._reduced else []
         there = {cell.target for cell in self.cells}
-        found += [f"no run on {name}" for name in self.setting.species if name not in there]
+        left = self.setting.left_out
+        found += [f"{name}: {left.get(name, 'no run')}" for name in self.setting.species if name not in there]
         for task in self.tasks:
             whole, done = len(self.pairs(task)), self.of(task, "adapted")
             if len(done) < whole:
-                found.append(f"{task}: {len(done)} of {whole} ordered pairs")
+                found.append(f"task {task}: {len(done)} of {whole} ordered pairs")
             seeds = min((len(cell.runs) for cell in done.values()), default=SEEDS)
             if seeds < SEEDS:
-                found.append(f"{task}: {seeds} seed{'' if seeds == 1 else 's'}, {SEEDS} wanted for a claim")
+                found.append(f"task {task}: {seeds} seed{'' if seeds == 1 else 's'}, {SEEDS} wanted for a claim")
         return found
 
     @property
@@ -303,7 +306,9 @@ class Grid:
         """Why a cell has no run, as far as the other runs tell."""
         donor, target = pair
         if target not in self.targets(task):
-            return f"no run of {task} on {target}"
+            return self.setting.left_out.get(target, f"no run of {task} on {target}")
+        if donor in self.setting.left_out:
+            return self.setting.left_out[donor]
         if method == "zero_shot" and donor not in self.targets(task):
             return f"{donor} has not learnt {task}"
         return "not part of the reduced grid" if self._reduced else "not run"

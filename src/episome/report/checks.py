@@ -47,7 +47,7 @@ def _check(claim: str, total: int, failures: list[str], unsaid: str) -> Check:
 
 
 def _name(cell: Cell) -> str:
-    return f"{cell.task}: {cell.donor} → {cell.target}"
+    return f"task {cell.task}, {cell.donor} → {cell.target}"
 
 
 def not_worse(grid: Grid) -> Check:
@@ -81,8 +81,8 @@ def beyond_shuffled(grid: Grid) -> Check:
             found = significance.from_draws("auroc", value, drawn, grid.setting.confidence)
             if found.low <= 0:
                 failures.append(
-                    f"{task}: policy minus shuffled {_difference(found)} over {len(pairs)} pairs: with distances dealt "
-                    "out anew it is as good, as far as these runs tell"
+                    f"task {task}: policy minus shuffled {_difference(found)} over {len(pairs)} pairs: with "
+                    "distances dealt out anew it is as good, as far as these runs tell"
                 )
     claim = "With shuffled distances the policy's advantage disappears"
     return _check(claim, total, failures, "no pair was run with shuffled distances")
@@ -94,7 +94,7 @@ def near_pairs_save(grid: Grid) -> Check:
     for task in grid.tasks:
         for pair, score in scores.data_efficiency(grid, task).items():
             if grid.setting.distance(pair) < grid.setting.near:
-                name = f"{task}: {pair[0]} → {pair[1]}"
+                name = f"task {task}, {pair[0]} → {pair[1]}"
                 enough = _enough(score)
                 if enough is None:
                     open_ones.append(f"{name}: {score.reason}")

@@ -22,7 +22,7 @@ Canvas = FigureBase
 
 COLOURS = (BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE)
 MARKERS = "osD^vP"
-WIDTH = 4.2
+WIDTH = 3.7
 """Of a panel, in inches; at 11 points per letter it can be read at 360 pixels."""
 
 
@@ -32,6 +32,7 @@ class Panel:
 
     Attributes:
         name: for anchors and file names; unique within a report.
+        group: task whose panel it is; empty where it is of all.
         title: what it shows.
         caption: what its marks mean.
         words: its numbers in words.
@@ -41,6 +42,7 @@ class Panel:
     """
 
     name: str
+    group: str
     title: str
     caption: str
     words: str
@@ -77,7 +79,7 @@ def svg(panel: Panel, marks: Sequence[str]) -> Picture:
         panel.draw(figure)
         if marks:
             figure.suptitle(" · ".join(marks), fontsize=8, x=0.99, ha="right")
-        return picture(figure, panel.name, panel.title, panel.words, panel.data)
+        return picture(figure, panel.name, headed(panel), panel.words, panel.data)
 
 
 def png(sheet: Sheet, marks: Sequence[str]) -> bytes:
@@ -91,10 +93,15 @@ def png(sheet: Sheet, marks: Sequence[str]) -> bytes:
         for line, row in zip(lines, rows, strict=True):
             for part, panel in zip(line, row, strict=False):
                 panel.draw(part)
-                part.suptitle(panel.title, fontsize=11, x=0.02, ha="left")
+                part.suptitle(headed(panel), fontsize=10.5, x=0.02, ha="left")
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def headed(panel: Panel) -> str:
+    """Title with the task, for where the group is not said above it."""
+    return f"{panel.group} · {panel.title}" if panel.group else panel.title
 
 
 def look(names: Sequence[str], name: str) -> tuple[str, str]:

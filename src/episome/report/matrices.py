@@ -13,15 +13,15 @@ from episome.report.drawing import Canvas, Panel, Sheet, legend, look, missing, 
 from episome.studyparams import Method
 
 _TITLES = {
-    "zero_shot": "zero-shot: the donor's adapter as it is",
-    "adapted": "adapted: donor's adapter, then trained",
-    "scratch": "scratch: trained from nothing",
+    "zero_shot": "zero-shot (Z)",
+    "adapted": "adapted (M)",
+    "scratch": "scratch (S)",
     "performance_loss": "performance loss (U − M) / (U − c)",
 }
 _CAPTIONS = {
-    "zero_shot": "AUROC Z, colours from 0.5 to 1.",
-    "adapted": "AUROC M, mean over seeds, colours from 0.5 to 1.",
-    "scratch": "AUROC S, mean over seeds, colours from 0.5 to 1.",
+    "zero_shot": "AUROC of the donor's adapter as it is; colours from 0.5 to 1.",
+    "adapted": "AUROC after training on the target, mean over seeds; colours from 0.5 to 1.",
+    "scratch": "AUROC of training from nothing, mean over seeds; colours from 0.5 to 1.",
     "performance_loss": "0: nothing lost against the best of that target; 1: all skill lost. Colours from 0 to 1.",
 }
 
@@ -51,12 +51,13 @@ def _panel(grid: Grid, task: str, name: str, data: pd.DataFrame) -> Panel:
     why = "".join(f" Missing: {'; '.join(_missing(part, reason))}." for reason, part in missing.groupby("reason"))
     return Panel(
         name=f"{task}-{name}",
-        title=f"{task} · {_TITLES[name]}",
-        caption=f"{_CAPTIONS[name]} {_seeds(data)}{why}",
+        group=task,
+        title=_TITLES[name],
+        caption=f"{_CAPTIONS[name]} {_seeds(data)}{_began(data)}{why}",
         words="; ".join(f"{_who(line)} {spoken(line)}" for line in scores.lines(data)),
         data=data,
         draw=partial(_heat, data=data, donors=donors, targets=grid.targets(task), falling=name == "performance_loss"),
-        height=1.2 + 0.62 * len(donors),
+        height=0.95 + 0.56 * len(donors),
     )
 
 
@@ -74,6 +75,12 @@ def _seeds(data: pd.DataFrame) -> str:
     if counts == [1]:
         return "One seed: nothing is said of the spread over seeds."
     return f"Seeds: {' to '.join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))}." if counts else ""
+
+
+def _began(data: pd.DataFrame) -> str:
+    """How many adapted runs the negative-transfer check sent back to nothing."""
+    back, runs = data["from_nothing"].sum(), data["seeds"].sum()
+    return f" {back:.0f} of {runs:.0f} runs began from nothing, as their check said." if back else ""
 
 
 def spoken(line: Mapping[str, Any]) -> str:
@@ -95,7 +102,7 @@ def _heat(figure: Canvas, data: pd.DataFrame, donors: Sequence[str], targets: Se
         axes.text(x, y - 0.13, f"{line['value']:.3f}", ha="center", va="center", fontsize=11, color=ink)
         if pd.notna(line["low"]):
             ends = f"{line['low']:.2f}–{line['high']:.2f}"
-            axes.text(x, y + 0.22, ends, ha="center", va="center", fontsize=8.5, color=ink)
+            axes.text(x, y + 0.22, ends, ha="center", va="center", fontsize=8, color=ink)
     rows = data.dropna(subset=["n"]).drop_duplicates("target").set_index("target")["n"]
     heads = [f"{name}\nn = {rows[name]:,.0f}" if name in rows else name for name in targets]
     axes.set_xticks(range(len(targets)), heads, fontsize=8.5)
@@ -119,7 +126,7 @@ def distance(grid: Grid) -> Sheet:
     return Sheet(
         name="distance_performance_correlation",
         title="Performance over distance",
-        said=tuple(correlated(grid)),
+        said=("A point per pair with its interval; pairs of one distance stand side by side.",),
         panels=tuple(panels),
         columns=2,
         data=data,
@@ -134,8 +141,9 @@ def _points(data: pd.DataFrame, grid: Grid, about: tuple[str, Method], found: Ma
     said = tested(found) if found else "No run."
     return Panel(
         name=f"{task}-{method}-distance",
-        title=f"{task} · {_METHODS[method]}",
-        caption=f"A point per pair with its interval; pairs of one distance stand side by side. {said}",
+        group=task,
+        title=_METHODS[method],
+        caption=said,
         words="; ".join(f"{_who(line)} at {line['distance']:.2f}: {spoken(line)}" for line in scores.lines(data)),
         data=data,
         draw=partial(_scatter, data=data.dropna(subset=["value"]), grid=grid, found=found),
@@ -156,8 +164,9 @@ def _scatter(figure: Canvas, data: pd.DataFrame, grid: Grid, found: Mantel | Non
     axes.set(xlabel="distance of donor and target", ylabel="test AUROC")
     axes.axhline(0.5, color="#888888", linewidth=0.8, linestyle=":")
     if found and found.rho is not None:
-        said = f"Spearman {found.rho:+.2f}, Mantel p {found.p:.3f}\nsmallest possible p {found.smallest:.3f}"
-        axes.set_title(said, fontsize=9.5, loc="left")
+        said = f"Spearman {found.rho:+.2f}, Mantel p {found.p:.3f}\nleast possible p {found.smallest:.3f}"
+        said += "; underpowered" if found.species < UNDERPOWERED else ""
+        axes.set_title(said, fontsize=9, loc="left")
     shown = [name for name in names if name in set(data["target"])]
     if shown:
         legend(figure, names, [f"{name}" for name in shown])

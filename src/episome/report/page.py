@@ -3,17 +3,19 @@
 import base64
 from collections.abc import Sequence
 from html import escape
+from itertools import groupby
 
 import pandas as pd
 
 from episome import datapage
 from episome.pictures import Picture
-from episome.report import vega, words
+from episome.report import scores, vega, words
 from episome.report.cells import Grid
 from episome.report.checks import Check
-from episome.report.drawing import Panel, Sheet, svg
+from episome.report.drawing import Panel, Sheet, headed, svg
 
 _STYLE = """
+h4{font-size:1rem;margin:0 0 .25rem}.pictures{grid-template-columns:repeat(auto-fill,minmax(min(100%,21rem),1fr))}
 .skip{position:absolute;left:-99rem}.skip:focus{position:static}
 :focus-visible{outline:3px solid var(--link);outline-offset:2px}
 nav{display:flex;flex-wrap:wrap;gap:.25rem 1rem}nav a{margin:0}
@@ -59,7 +61,7 @@ def page(grid: Grid, sheets: Sequence[Sheet], frame: pd.DataFrame, checks: Seque
 <a href="#definitions">Definitions</a></nav></header>
 <main>
 {_checks(checks)}
-{"".join(_sheet(each, grid) for each in sheets)}
+{"".join(_sheet(each, grid, _more(each)) for each in sheets)}
 {_table(grid, frame)}
 {_definitions()}
 </main>
@@ -92,8 +94,12 @@ def _checks(checks: Sequence[Check]) -> str:
     return f'<section id="held" aria-labelledby="held-head">{head}{"".join(parts)}</section>'
 
 
-def _sheet(sheet: Sheet, grid: Grid) -> str:
-    drawn = "".join(_figure(panel, svg(panel, grid.marks), grid.marks) for panel in sheet.panels)
+def _sheet(sheet: Sheet, grid: Grid, more: str = "") -> str:
+    drawn = ""
+    for group, panels in groupby(sheet.panels, key=lambda panel: panel.group):
+        figures = "".join(_figure(panel, svg(panel, grid.marks), grid.marks) for panel in panels)
+        head = f'<h3 class="of">Task {escape(group)}</h3>' if group else '<h3 class="of">All tasks</h3>'
+        drawn += f'{head}<div class="pictures">{figures}</div>'
     said = "".join(f"<p>{escape(each)}</p>" for each in sheet.said)
     whole = _download(f"{sheet.name}.csv", "text/csv", csv(sheet.data))
     spec = _download(f"{sheet.name}.vl.json", "application/json", vega.filled(sheet.name, sheet.data))
@@ -101,8 +107,16 @@ def _sheet(sheet: Sheet, grid: Grid) -> str:
 <section id="{sheet.name}" aria-labelledby="{sheet.name}-head">
 <h2 id="{sheet.name}-head">{escape(sheet.title)}</h2>
 {said}<p>All numbers of this part: {whole}, as Vega-Lite: {spec}</p>
-<div class="pictures">{drawn}</div>
-</section>"""
+{drawn}
+{more}</section>"""
+
+
+def _more(sheet: Sheet) -> str:
+    """The table of resources, where the sheet holds them."""
+    if "metric" not in sheet.data or not sheet.data["metric"].isin(scores.RESOURCES).any():
+        return ""
+    inner = datapage.table(*words.resources(sheet.data))
+    return f'<div class="wide" tabindex="0" role="region" aria-label="Resources">{inner}</div>'
 
 
 def csv(data: pd.DataFrame) -> str:
@@ -119,8 +133,8 @@ def _figure(panel: Panel, drawn: Picture, marks: Sequence[str]) -> str:
     name, title = escape(panel.name), escape(panel.title)
     said = f" ({', '.join(marks)})" if marks else ""
     return f"""<figure id="{name}">
-<h3>{title}</h3>
-<div role="img" aria-label="{escape(f"{panel.title}{said}. {panel.caption} {panel.words}")}">{drawn.svg}</div>
+<h4>{title}</h4>
+<div role="img" aria-label="{escape(f"{headed(panel)}{said}. {panel.caption} {panel.words}")}">{drawn.svg}</div>
 <figcaption>{escape(panel.caption)}<br>{_download(f"{panel.name}.csv", "text/csv", csv(panel.data))}</figcaption>
 </figure>
 """
@@ -130,7 +144,7 @@ def _table(grid: Grid, frame: pd.DataFrame) -> str:
     parts = []
     for task in grid.tasks:
         for target in grid.targets(task):
-            name = escape(f"{task} on {target}")
+            name = escape(f"Task {task} on {target}")
             inner = datapage.table(words.HEAD, words.table(frame, task, target))
             place = f'class="wide" tabindex="0" role="region" aria-label="{name}"'
             parts.append(f'<h3 class="of">{name}</h3><div {place}>{inner}</div>')

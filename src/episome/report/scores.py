@@ -14,9 +14,19 @@ from episome.significance import holm
 from episome.studyparams import Method
 from episome.transferscores import Pair, Score
 
-PANELS = ("zero_shot", "adapted", "scratch", "performance_loss")
+PANELS = ("zero_shot", "adapted", "performance_loss", "scratch")
 THIRDS = ("shallow", "middle", "deep")
+RESOURCES = {
+    "seconds": "seconds of training",
+    "epoch_seconds": "seconds an epoch",
+    "peak_gb": "peak memory, GB",
+    "million_tokens": "tokens seen, million",
+    "load_seconds": "seconds to load",
+}
 _NUMBERS = ("value", "low", "high", "seed_sd", "n", "seeds")
+
+
+_MORE = {"distance", "at_least", "at_most", "from_nothing", "p", "p_holm", "p_seeds", "p_seeds_smallest", "gain"}
 
 
 def _score(found: Score) -> dict[str, Any]:
@@ -26,13 +36,14 @@ def _score(found: Score) -> dict[str, Any]:
 def _auroc(cell: Cell) -> dict[str, Any]:
     score = cell.auroc
     numbers = (score.value, score.low, score.high, cell.seed_sd, cell.n, len(cell.runs))
-    return dict(zip(_NUMBERS, numbers, strict=True)) | {"reason": ""}
+    back = sum(run.start == "nothing" for run in cell.runs)
+    return dict(zip(_NUMBERS, numbers, strict=True)) | {"reason": "", "from_nothing": back}
 
 
 def _frame(lines: list[dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
     """A table with these columns first, in the order of the lines."""
     frame = pd.DataFrame(lines, columns=pd.Index(list(dict.fromkeys([*columns, *(k for line in lines for k in line)]))))
-    numbers = [name for name in frame.columns if name in _NUMBERS or name in {"distance", "at_least", "at_most"}]
+    numbers = [name for name in frame.columns if name in _NUMBERS or name in _MORE]
     return frame.astype(dict.fromkeys(numbers, "float64"))
 
 
@@ -296,7 +307,7 @@ def _inside(grid: Grid, task: str) -> list[dict[str, Any]]:
 
 
 def _resources(grid: Grid) -> list[dict[str, Any]]:
-    """Seconds, seconds an epoch and peak memory by method on all rows; a training that serves two tasks counts once."""
+    """What a training took, by method on all rows; one that serves two tasks counts once."""
     lines = []
     for method, measures in resources(grid).items():
         for name, values in measures.items():
@@ -312,21 +323,24 @@ def resources(grid: Grid) -> dict[Method, dict[str, list[float]]]:
     trainings: dict[Method, dict[tuple[Any, ...], Any]] = {}
     for cell in grid.cells:
         for run in cell.runs if cell.share == 1 else ():
-            trainings.setdefault(cell.method, {})[cell.target, cell.donor, cell.policy, run.seed] = run
+            # A training that serves several tasks took the same time in the run of each.
+            trainings.setdefault(cell.method, {})[cell.target, cell.donor, cell.policy, run.seed, run.seconds] = run
     answer: dict[Method, dict[str, list[float]]] = {}
     for method in sorted(trainings):
         runs = list(trainings[method].values())
         timed = [run for run in runs if run.seconds is not None]
         answer[method] = {
             "seconds": [run.seconds for run in timed],
-            "epoch_seconds": [run.seconds / len(run.curve) for run in timed if run.curve],
+            "epoch_seconds": [run.seconds / run.extra.get("epochs", len(run.curve)) for run in timed if run.curve],
             "peak_gb": [run.peak_bytes / 1e9 for run in runs if run.peak_bytes],
+            "million_tokens": [run.extra["tokens"] / 1e6 for run in runs if "tokens" in run.extra],
+            "load_seconds": [run.extra["load_seconds"] for run in runs if "load_seconds" in run.extra],
         }
     return answer
 
 
 def table(grid: Grid) -> pd.DataFrame:
-    """Every method on every target and task, against training from nothing; p-values by Holm over the whole table."""
+    """Every method on every target and task, against training from nothing; Holm over those of a target and task."""
     lines = []
     for task in grid.tasks:
         own = grid.scratch(task)
@@ -349,8 +363,8 @@ def table(grid: Grid) -> pd.DataFrame:
                 line |= _against(cell, own[cell.target])
             lines.append(line)
     frame = _frame(lines, (*_TABLE, *_AGAINST))
-    tested = frame["p"].notna()
-    frame.loc[tested, "p_holm"] = holm(frame.loc[tested, "p"].astype(float))
+    for _, part in frame[frame["p"].notna()].groupby(["task", "target"]):
+        frame.loc[part.index, "p_holm"] = holm(part["p"].astype(float))
     return frame
 
 

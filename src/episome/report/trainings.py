@@ -37,7 +37,8 @@ def _lines(grid: Grid, task: str, target: str, what: str, data: pd.DataFrame) ->
     short, long = _WHAT[what]
     return Panel(
         name=f"{task}-{target}-{what}",
-        title=f"{task}, {target} · {short}",
+        group=task,
+        title=f"{target} · {short}",
         caption=f"{long[0].upper()}{long[1:]}, by donor; {data['seed'].nunique()} seeds."
         if len(data)
         else "No training was recorded by epoch.",
@@ -101,7 +102,8 @@ def _ends(task: str, metric: str, data: pd.DataFrame) -> Panel:
     ]
     return Panel(
         name=f"{task}-{metric}",
-        title=f"{task} · {short}",
+        group=task,
+        title=short,
         caption="A point is a seed, the line their mean." + (f" Without a value: {reasons}." if reasons else ""),
         words="; ".join(means) or "No value.",
         data=data,

@@ -5,7 +5,7 @@ from functools import partial
 
 import pandas as pd
 
-from episome.report import scores
+from episome.report import scores, words
 from episome.report.cells import Grid
 from episome.report.drawing import Canvas, Panel, Sheet, arrow, dots, legend, look
 from episome.report.matrices import spoken
@@ -14,23 +14,23 @@ _BY_PAIR = {
     "transfer_efficiency": ("transfer efficiency", "(M − c) / (U − c)", "1: as good as the best of that target."),
     "distance_adjusted_efficiency": (
         "efficiency beyond distance",
-        "efficiency less that expected at the distance",
+        "efficiency − expected",
         "Above 0: better than the other pairs lead one to expect there (falling isotonic fit without the pair).",
     ),
     "species_specificity": (
         "species specificity",
-        "S less mean Z of other donors, AUROC",
+        "S − mean Z of others, AUROC",
         "Above 0: a species' own adapter beats the others' on it.",
     ),
     "data_efficiency": (
         "data efficiency",
-        "rows from nothing / rows from the donor",
+        "scratch rows / transfer rows",
         "For the score that all rows give from nothing; 2: half of the rows do. Arrows are bounds, where a curve ends "
         "before the answer.",
     ),
 }
-_RESOURCES = {"seconds": "seconds of training", "epoch_seconds": "seconds an epoch", "peak_gb": "peak memory, GB"}
-_OTHERS = {*_BY_PAIR, *_RESOURCES, "learning_curve"}
+_RESOURCES = scores.RESOURCES
+_BY_SPECIES = ("probe_retention",)
 
 
 def performance(grid: Grid) -> Sheet:
@@ -44,9 +44,11 @@ def performance(grid: Grid) -> Sheet:
         ]
         curves = own[own["metric"] == "learning_curve"]
         panels += [_learning(grid, task, target, part) for target, part in curves.groupby("target", sort=True)]
-        inside = own[~own["metric"].isin(_OTHERS)]
+        inside = own[own["at"].isin(scores.THIRDS) | own["metric"].isin(_BY_SPECIES)]
         panels += [_inside(grid, task, str(metric), part) for metric, part in inside.groupby("metric", sort=True)]
-    panels += [_resource(name, data[data["metric"] == name]) for name in _RESOURCES]
+    for name in _RESOURCES:
+        part = data[data["metric"] == name]
+        panels += [_resource(name, part)] if part["value"].notna().any() else []
     return Sheet(
         name="performance_metrics",
         title="What the transfer was worth",
@@ -63,7 +65,8 @@ def _pairs(task: str, metric: str, data: pd.DataFrame) -> Panel:
     why = sorted({line["reason"] for line in scores.lines(data) if line["reason"]})
     return Panel(
         name=f"{task}-{metric}",
-        title=f"{task} · {title}",
+        group=task,
+        title=title,
         caption=caption + (f" Without a value: {'; '.join(why)}." if why else ""),
         words="; ".join(f"{name} {spoken(line)}" for name, line in zip(labels, scores.lines(data), strict=True)),
         data=data,
@@ -84,7 +87,8 @@ def _learning(grid: Grid, task: str, target: object, data: pd.DataFrame) -> Pane
     lines = scores.lines(data)
     return Panel(
         name=f"{task}-{target}-learning",
-        title=f"{task}, {target} · learning curve",
+        group=task,
+        title=f"{target} · learning curve",
         caption="Test AUROC by share of training rows, mean over seeds with its interval; base: from nothing.",
         words="; ".join(f"{line['donor']} at {line['at']:.4g}: {spoken(line)}" for line in lines),
         data=data,
@@ -119,7 +123,8 @@ def _inside(grid: Grid, task: str, metric: str, data: pd.DataFrame) -> Panel:
     single = partial(_dots, data=data, labels=labels, unit=metric)
     return Panel(
         name=f"{task}-{metric}",
-        title=f"{task} · {metric.replace('_', ' ')}",
+        group=task,
+        title=metric.replace("_", " "),
         caption=f"{metric}, mean over seeds" + (", by third of the layers; colour: target." if by_third else "."),
         words="; ".join(said),
         data=data,
@@ -141,14 +146,18 @@ def _thirds(figure: Canvas, data: pd.DataFrame, grid: Grid, unit: str) -> None:
 
 
 def _resource(name: str, data: pd.DataFrame) -> Panel:
-    labels = [f"{line['method']} (n = {line['n']:.0f})" for line in scores.lines(data)]
+    there = data[data["value"].notna()]
+    others = [words.METHODS[method] for method in data[data["value"].isna()]["method"]]
+    labels = [f"{line['method']} (n = {line['n']:.0f})" for line in scores.lines(there)]
     return Panel(
         name=name.replace("_", "-"),
+        group="",
         title=_RESOURCES[name],
         caption="Mean over trainings, from the least to the most; n trainings."
-        + (" Peak of the process so far: runs of one process share it." if name == "peak_gb" else ""),
-        words="; ".join(f"{label} {spoken(line)}" for label, line in zip(labels, scores.lines(data), strict=True)),
+        + (" Peak of the process so far: runs of one process share it." if name == "peak_gb" else "")
+        + (f" Not measured: {', '.join(others)}." if others else ""),
+        words="; ".join(f"{label} {spoken(line)}" for label, line in zip(labels, scores.lines(there), strict=True)),
         data=data,
-        draw=partial(_dots, data=data, labels=labels, unit=_RESOURCES[name]),
+        draw=partial(_dots, data=there, labels=labels, unit=_RESOURCES[name]),
         height=1.1 + 0.27 * max(2, len(labels)),
     )

@@ -34,7 +34,8 @@ DEFINITIONS = (
     ("interval", "percentile bootstrap over whole homology groups of test rows, of the mean over seeds; it is no "
      "interval over seeds. For MCC the ends are the means of the seeds' own ends."),
     ("sd", "standard deviation of AUROC over seeds, which the interval does not hold."),
-    ("p (Holm)", "paired bootstrap over the same draws of groups, against scratch, two-sided; Holm over the table."),
+    ("p (Holm)", "paired bootstrap over the same draws of groups, against scratch, two-sided; Holm over the lines "
+     "of one target and task."),
     ("p over seeds", "exact sign flips of the differences by seed; in brackets the least that so many seeds can give."),
     ("transfer efficiency", "(M − c) / (U − c); performance loss is (U − M) / (U − c)."),
     ("data efficiency", "training rows that scratch needs over those that the donor's start needs, for the score of "
@@ -72,6 +73,26 @@ def _ends(line: dict[str, Any], name: str, sign: str = "") -> str:
     return f"{value:{sign}.3f}{ends}"
 
 
+def resources(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Head and lines of what each method's trainings took: mean over them, with the least and the most.
+
+    Args:
+        frame: `scores.performance`.
+    """
+    body = []
+    part = frame[frame["metric"].isin(scores.RESOURCES)]
+    for method, own in part.groupby("method", sort=True):
+        line = [METHODS[str(method)]]
+        for name in scores.RESOURCES:
+            (found,) = scores.lines(own[own["metric"] == name])
+            ends = (
+                f" [{found['low']:.3g}, {found['high']:.3g}] n = {found['n']:.0f}" if pd.notna(found["value"]) else ""
+            )
+            line.append(f"{found['value']:.3g}{ends}" if ends else "not measured")
+        body.append(line)
+    return ["method", *scores.RESOURCES.values()], body
+
+
 def notes(grid: Grid) -> list[str]:
     """What a reader must know of the study before its numbers."""
     setting = grid.setting
@@ -88,8 +109,18 @@ def notes(grid: Grid) -> list[str]:
     return found
 
 
-def markdown(grid: Grid, frame: pd.DataFrame, checks: Sequence[Check], correlations: Sequence[str]) -> str:
-    """``table.md``: notes, what did not hold, every method per target and task, definitions."""
+def markdown(
+    grid: Grid, frame: pd.DataFrame, took: pd.DataFrame, checks: Sequence[Check], correlations: Sequence[str]
+) -> str:
+    """``table.md``: notes, what did not hold, every method per target and task, definitions.
+
+    Args:
+        grid: of the study.
+        frame: `scores.table`.
+        took: `scores.performance`.
+        checks: what was hoped for.
+        correlations: performance over distance in words.
+    """
     lines = [f"# Transfer study: {grid.setting.world}", ""]
     lines += [f"**{note}**\n" for note in notes(grid)]
     lines += ["## What did not hold", ""]
@@ -99,10 +130,23 @@ def markdown(grid: Grid, frame: pd.DataFrame, checks: Sequence[Check], correlati
     lines += ["", "## Performance over distance", "", *(f"- {each}" for each in correlations)]
     for task in grid.tasks:
         for target in grid.targets(task):
-            lines += ["", f"## {task} on {target}", "", f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
-            lines += [f"| {' | '.join(line)} |" for line in table(frame, task, target)]
-    lines += ["", "## Definitions", "", *(f"- **{name}**: {said}" for name, said in DEFINITIONS)]
+            lines += ["", f"## {task} on {target}", "", *_marked(HEAD, table(frame, task, target))]
+    head, body = resources(took)
+    lines += [
+        "",
+        "## Resources",
+        "",
+        *_marked(head, body),
+        "",
+        "## Definitions",
+        "",
+        *(f"- **{name}**: {said}" for name, said in DEFINITIONS),
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _marked(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(f"| {' | '.join(line)} |" for line in body)]
 
 
 def state(check: Check) -> str:
