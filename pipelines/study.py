@@ -39,7 +39,7 @@ def full() -> None:
     setting = _setting(chosen, paths.full_study(), "full", threads=1 if workers > 1 else chosen.compute.threads)
     tasks, left_out = trials.tasks_there(setting)
     _begin(setting, left_out)
-    runs = setting.folder / "runs.jsonl"
+    runs = setting.folder / study.RUNS
     done = {run.key for run in study.read(runs)} if runs.is_file() else set()
     failed = []
     waves = [[job for job in wave if not _is_done(setting, job, done)] for wave in grid.waves(chosen, tasks)]
@@ -67,7 +67,7 @@ def reduced(species: str) -> None:
     setting = replace(setting, trained={species: paths.adapter(species)})
     tasks, left_out = trials.tasks_there(setting)
     _begin(setting, left_out)
-    path = setting.folder / "runs.jsonl"
+    path = setting.folder / study.RUNS
     path.write_text("", encoding="utf-8")
     if species in tasks:
         for run in _reduced(setting, species, {name: tuple(own) for name, own in tasks.items()}):

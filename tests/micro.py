@@ -24,6 +24,7 @@ def shrink(params: dict[str, Any], species: Sequence[str] = SPECIES, genes: int 
     # rates of its own: what these tests show must not hang on how the demo is tuned
     params["train"] |= {"epochs": 1, "fisher_rows": 20, "learning_rate": 2.0e-3, "head_learning_rate": 2.0e-3}
     params["evaluate"]["bootstrap"] = 50
+    params["study"] |= {"seeds": [7], "curves": {"shares": [0.5], "pairs": []}, "probe_rows": 20, "workers": 1}
     params["gate"] |= {"bootstrap": 50, "min_rows": 4}
     return params
 

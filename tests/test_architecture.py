@@ -123,6 +123,7 @@ def test_paths_and_the_pipeline_agree_on_every_output() -> None:
         paths.bundle,
         paths.gate,
         paths.registration,
+        paths.study,
     )
     known = {paths.world("x"), paths.homology(), paths.base(), paths.adapter("base"), paths.bundle("base")}
     known |= {paths.baselines(), paths.baselines_page()}

@@ -55,3 +55,18 @@ def test_predictions_come_back_and_absent_ones_are_named(tmp_path: Path) -> None
     assert found.groups == given.groups
     with pytest.raises(StudyError, match=r"npz: no predictions"):
         study.load(tmp_path / "predictions", run(seed=9))
+
+
+def test_a_study_is_one_folder_or_one_for_each_species(tmp_path: Path) -> None:
+    given = Predictions(labels=np.array([0, 1], np.int8), probabilities=np.array([0.2, 0.9]), groups=["a", "b"])
+    with pytest.raises(StudyError, match=r"no runs\.jsonl, nor a folder with one"):
+        study.gather(tmp_path)
+    for one in (run(), run(target="fly_sim")):
+        part = tmp_path / "reduced" / one.target
+        study.append(part / study.RUNS, one)
+        study.save(part / study.PREDICTIONS, one, given)
+    runs, predictions = study.gather(tmp_path / "reduced")
+    assert [one.target for one in runs] == ["fly_sim", "mouse_sim"]
+    assert [predictions(one).groups for one in runs] == [["a", "b"]] * 2
+    whole, _ = study.gather(tmp_path / "reduced" / "fly_sim")
+    assert [one.target for one in whole] == ["fly_sim"]

@@ -1,7 +1,7 @@
 """Runs of a transfer study: what was trained for whom from whom, and how well it answers; one JSON line a run."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from episome.studyparams import Method, Policy
 from episome.types import EpisomeError
 
+RUNS, PREDICTIONS = "runs.jsonl", "predictions"
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -145,3 +146,19 @@ def load(folder: Path, run: Run) -> Predictions:
         return Predictions(
             labels=stored["labels"], probabilities=stored["probabilities"], groups=stored["groups"].tolist()
         )
+
+
+def gather(folder: Path) -> tuple[list[Run], Callable[[Run], Predictions]]:
+    """All runs of a study, and what answers the predictions of each.
+
+    Args:
+        folder: of the full grid, with ``runs.jsonl``; or of the reduced one, with such a folder for each species.
+
+    Raises:
+        StudyError: there is neither.
+    """
+    parts = [folder] if (folder / RUNS).is_file() else sorted(path.parent for path in folder.glob(f"*/{RUNS}"))
+    if not parts:
+        raise StudyError(f"{folder}: no {RUNS}, nor a folder with one; the stage `study` or `make study` writes it")
+    homes = {run.key: (part, run) for part in parts for run in read(part / RUNS)}
+    return [run for _, run in homes.values()], lambda run: load(homes[run.key][0] / PREDICTIONS, run)

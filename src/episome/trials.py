@@ -64,7 +64,7 @@ class Setting:
 
     @property
     def predictions(self) -> Path:
-        return self.folder / "predictions"
+        return self.folder / study.PREDICTIONS
 
     def adapter(self, species: str, seed: int) -> Path:
         """The adapter that stands for a species as a donor: of a training from nothing on all rows."""
@@ -231,7 +231,11 @@ def _trained(setting: Setting, job: Job) -> list[Run]:
         course.follow(train.fit(subject, *rows, begin.numbers, seed=job.seed, pace=pace, memory=begin.memory))
     stacking.stack(subject, ready.judging)
     seconds = time.perf_counter() - course.began
-    extra = course.extra() | layerchange.changes(before, layerchange.look(subject, probe)) | _check(ready.record)
+    checked = 2 * chosen.transfer.check_epochs if donor else 0
+    granted = {"granted_tokens": float((ready.start.numbers.epochs + checked) * course.tokens_per_epoch)}
+    extra = (
+        course.extra() | granted | layerchange.changes(before, layerchange.look(subject, probe)) | _check(ready.record)
+    )
     if job.method == "scratch" and job.share == 1 and job.target not in setting.trained:
         about = {"species": job.target, "seed": job.seed, "method": job.method}
         classifier.save(subject, folder := setting.adapter(job.target, job.seed), about)
