@@ -2,6 +2,7 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 3000
+STUDY = build/study_$(if $(DATA),csorf,sim)
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Nothing is reported to anybody.
@@ -11,7 +12,7 @@ export DVC_NO_ANALYTICS := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: setup repro demo serve stop test lint labelled genomes bench
+.PHONY: setup repro demo serve stop test lint labelled genomes study bench
 
 setup: .venv/installed                          ## the environment, in .venv
 
@@ -58,6 +59,14 @@ genomes: setup                                  ## five pieces of real genomes i
 	mkdir -p build/genomes/data && cp -rT --no-preserve=mode "$(DATA)" build/genomes/data/genomes
 	cp examples/genomes/params.yaml build/genomes/
 	cd build/genomes && PYTHONPATH=src:. dvc repro check cards
+
+study: setup                                    ## the full transfer study: simulated, in build/study_sim; with DATA, on csorf_lenmatched/, in build/study_csorf
+	test -z "$(DATA)" || test -d "$(DATA)/csorf_lenmatched" || (echo "DATA=FOLDER wanted: the folder that holds csorf_lenmatched/"; exit 1)
+	test -d $(STUDY) || git clone --quiet . $(STUDY)
+	git -C $(STUDY) fetch --quiet && git -C $(STUDY) reset --quiet --hard origin/HEAD
+	test -z "$(DATA)" || (mkdir -p $(STUDY)/data/labelled && cp -r --no-preserve=mode "$(DATA)/csorf_lenmatched" $(STUDY)/data/labelled/)
+	test -z "$(DATA)" || cp examples/study_csorf/params.yaml $(STUDY)/
+	cd $(STUDY) && PYTHONPATH=src:. dvc repro check base && PYTHONPATH=src:. python -m pipelines.study
 
 bench: repro                                    ## how fast the bundles answer on this machine
 	python benchmarks/speed.py
