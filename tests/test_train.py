@@ -340,6 +340,17 @@ def test_frozen_layers_do_not_move_until_they_thaw(base: Path) -> None:
     assert sorted(frozen, reverse=True) == frozen
 
 
+def test_no_gradient_is_computed_below_the_lowest_layer_that_learns(base: Path) -> None:
+    subject = fresh(base)
+    fitting = split(subject, toy_rows(), "train")
+    ids, mask, *_ = subject.batch(fitting, np.arange(4))
+    depths = pace.by_depth(list(lora.layers(subject.encoder)))
+    for frozen, wanted in ((0, [False, True, True]), (1, [False, False, True]), (2, [False, False, False])):
+        pace.freeze(depths, frozen)
+        states = subject.encoder(ids, mask, output_hidden_states=True).hidden_states
+        assert [state.requires_grad for state in states] == wanted
+
+
 def test_depth_groups_take_their_rates_and_the_rate_stays_in_its_band(base: Path) -> None:
     depths = pace.by_depth(list(lora.layers(fresh(base).encoder)))
     assert [len(group) for group in pace.thirds(depths)] == [8, 8, 0]  # two layers, four linears each, two factors
