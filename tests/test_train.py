@@ -86,7 +86,9 @@ def trained(base: Path, rows: pd.DataFrame, seed: int = 0) -> Classifier:
     subject = fresh(base)
     fitting, judging = split(subject, rows, "train"), split(subject, rows, "val")
     groups = rows[rows["split"] == "train"]["group"].to_numpy(str)
-    correction = stacking.fit_composition(subject, fitting, judging, groups, (0.1, 1.0))
+    correction = stacking.fit_composition(
+        subject, fitting, judging, groups, stacking.Grid(penalties=(0.1, 1.0), kmer_weights=(1.0,))
+    )
     fitting = replace(fitting, offset=correction)
     events = list(train.fit(subject, fitting, judging, numbers(), seed=seed))
     assert isinstance(events[-1], train.Epoch)
@@ -247,7 +249,9 @@ def test_a_head_without_composition_trains_too(base: Path) -> None:
     subject = fresh(base, k=0)
     fitting, judging = split(subject, rows, "train"), split(subject, rows, "val")
     groups = rows[rows["split"] == "train"]["group"].to_numpy(str)
-    assert not stacking.fit_composition(subject, fitting, judging, groups, (1.0,)).any()
+    assert not stacking.fit_composition(
+        subject, fitting, judging, groups, stacking.Grid(penalties=(1.0,), kmer_weights=(1.0,))
+    ).any()
     before = train.predict(subject, rows)
     assert list(train.fit(subject, fitting, judging, numbers(epochs=1), seed=0))
     stacking.stack(subject, judging)
@@ -262,7 +266,9 @@ def test_one_class_only_is_refused_before_anything_is_trained(base: Path) -> Non
     fitting, judging = split(subject, rows, "train"), split(subject, rows, "val")
     groups = rows[rows["split"] == "train"]["group"].to_numpy(str)
     with pytest.raises(EpisomeError, match="'whole': training and validation rows must hold both classes"):
-        stacking.fit_composition(subject, fitting, judging, groups, (1.0,))
+        stacking.fit_composition(
+            subject, fitting, judging, groups, stacking.Grid(penalties=(1.0,), kmer_weights=(1.0,))
+        )
     with pytest.raises(EpisomeError, match="no task has validation rows of both classes"):
         next(train.fit(subject, fitting, judging, numbers(), seed=0))
 
@@ -296,16 +302,16 @@ def last(events: Iterator[object]) -> Classifier:
 @pytest.mark.parametrize("speed", [STEADY, Pace(group_rates=(0.5, 1.0, 1.5), frozen_share=0.5, swing=0.2)])
 def test_a_training_killed_anywhere_resumes_to_the_same_bits(base: Path, tmp_path: Path, speed: Pace) -> None:
     rows = toy_rows(120)
-    whole = state(last(run(base, rows, speed, tokens_per_step=256, epochs=2)))
+    whole = state(last(run(base, rows, speed, tokens_per_step=256)))
     keep = train.Keep(path=tmp_path / "kept" / "toy.safetensors", fingerprint="these rows", seconds=0.0)
-    total = len(list(run(base, rows, speed, tokens_per_step=256, epochs=2))) - 1
+    total = len(list(run(base, rows, speed, tokens_per_step=256))) - 1
     assert total >= 20
     for killed_after in np.random.default_rng(1).permutation(total)[:20]:
-        events = run(base, rows, speed, keep, tokens_per_step=256, epochs=2)
+        events = run(base, rows, speed, keep, tokens_per_step=256)
         for _ in range(int(killed_after) + 1):
             next(events)
         events.close()
-        *rest, subject = run(base, rows, speed, keep, tokens_per_step=256, epochs=2)
+        *rest, subject = run(base, rows, speed, keep, tokens_per_step=256)
         assert len(rest) <= total - killed_after  # it goes on from there, and does not start over
         assert isinstance(subject, Classifier)
         assert same(state(subject), whole)
