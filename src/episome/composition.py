@@ -41,7 +41,7 @@ class Composition:
     @property
     def size(self) -> int:
         """Number of features."""
-        return size(self.k, self.phased) + len(_BASES) * 2 * self.site_reach
+        return size(self.k, self.phased) + site_features(self.site_reach)
 
     def of(self, sequence: str, centre: int | None) -> NDArray[np.float32]:
         """Features of a sequence, float32[size]: k-mers, codons, then the bases around `centre`.
@@ -51,6 +51,11 @@ class Composition:
             centre: 0-based position of a site's first base; None where the sequence is no site's window.
         """
         return np.concatenate([features(sequence, self.k, self.phased), around(sequence, centre, self.site_reach)])
+
+
+def site_features(reach: int) -> int:
+    """Number of features that `around` gives: four for each base in reach."""
+    return len(_BASES) * 2 * reach
 
 
 def asked(head: Head) -> Composition:

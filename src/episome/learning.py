@@ -41,6 +41,7 @@ class Train(Frozen):
     strand_free: tuple[Name, ...]
     reverse_complement_share: Share
     composition_inverse_penalty: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    site_kmer_weights: Annotated[tuple[Positive, ...], Field(min_length=1)]
     checkpoint_seconds: Positive
     ewc_lambda: Weight
     retain_lambda: Weight

@@ -5,7 +5,8 @@ is not told that its neighbour already knows the training set by heart; at the e
 rows.
 """
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -18,11 +19,26 @@ from sklearn.preprocessing import StandardScaler
 
 from episome import strands
 from episome.classifier import Classifier, Examples
+from episome.composition import site_features
 from episome.dataset import label_column
 from episome.learning import Train
-from episome.types import EpisomeError
+from episome.types import EpisomeError, Task
 
 _FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Fits to choose from: inverse L2 penalties, and weights of the k-mers beside the bases around a site."""
+
+    penalties: tuple[float, ...]
+    kmer_weights: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    weight: NDArray[np.float32]
+    model: LogisticRegression
 
 
 def fit_composition(
@@ -30,7 +46,7 @@ def fit_composition(
     train: Examples,
     val: Examples,
     groups: NDArray[np.str_],
-    penalties: tuple[float, ...],
+    numbers: Grid,
     *,
     pass_over: bool = False,
 ) -> NDArray[np.float32]:
@@ -39,9 +55,9 @@ def fit_composition(
     Args:
         classifier: its head's composition weights and bias are set.
         train: labelled rows.
-        val: rows that choose the penalty.
+        val: rows that choose among the fits.
         groups: homology group of each training row; a group is never on both sides of a fold.
-        penalties: inverse L2 penalties to choose from.
+        numbers: penalties and weights to choose from, by log loss on the validation rows.
         pass_over: leave a task without any label among these rows as it is, instead of refusing it.
 
     Returns:
@@ -59,15 +75,22 @@ def fit_composition(
         x_val, y_val = scaler.transform(val.composition[judge]), val.labels[judge, k]
         if len(np.unique(y)) < 2 or len(np.unique(y_val)) < 2:
             raise EpisomeError(f"task {task.name!r}: training and validation rows must hold both classes")
-        fits = {c: _logistic(c).fit(x, y) for c in penalties}
-        chosen = min(penalties, key=lambda c: log_loss(y_val, fits[c].predict_proba(x_val)[:, 1]))
+        fits = {
+            (weight, c): _Fit(weight=scale, model=_logistic(c).fit(x * scale, y))
+            for weight, scale in _scales(classifier, task, numbers.kmer_weights)
+            for c in numbers.penalties
+        }
+        weight, c = min(
+            fits, key=lambda at: log_loss(y_val, fits[at].model.predict_proba(x_val * fits[at].weight)[:, 1])
+        )
+        chosen = fits[weight, c]
         folds = GroupKFold(min(_FOLDS, len(np.unique(groups[rows])))).split(x, y, groups[rows])
         held_out = np.zeros(len(y))
         for learn, score in folds:
-            part = _logistic(chosen).fit(x[learn], y[learn])
-            held_out[score] = part.decision_function(x[score])
-        correction[rows, k] = held_out - fits[chosen].decision_function(x)
-        _set_composition(classifier, k, fits[chosen], scaler)
+            part = _logistic(c).fit(x[learn] * chosen.weight, y[learn])
+            held_out[score] = part.decision_function(x[score] * chosen.weight)
+        correction[rows, k] = held_out - chosen.model.decision_function(x * chosen.weight)
+        _set_composition(classifier, k, chosen, scaler)
     classifier.head.composition.requires_grad_(False)
     return correction
 
@@ -87,7 +110,7 @@ def prepare(
     groups = learn["group"].to_numpy(str)
     if fitting.turned is not None:  # the rows behind are those that are turned, in their order, group by group theirs
         groups = np.concatenate([groups, groups[fitting.turned >= len(groups)]])
-    offset = fit_composition(classifier, fitting, judging, groups, numbers.composition_inverse_penalty)
+    offset = fit_composition(classifier, fitting, judging, groups, _grid(numbers))
     return replace(fitting, offset=offset), judging
 
 
@@ -125,8 +148,8 @@ def beside(classifier: Classifier, rows: pd.DataFrame, numbers: Train) -> Exampl
     fitting, judging, head = classifier.examples(learn), classifier.examples(judge), classifier.head
     weights, bias = head.composition.detach().clone(), head.bias.detach().clone()
     target = _composed(classifier, fitting)
-    groups, penalties = learn["group"].to_numpy(str), numbers.composition_inverse_penalty
-    correction = fit_composition(classifier, fitting, judging, groups, penalties, pass_over=True)
+    groups = learn["group"].to_numpy(str)
+    correction = fit_composition(classifier, fitting, judging, groups, _grid(numbers), pass_over=True)
     own = _composed(classifier, fitting) + correction
     with torch.no_grad():
         head.composition.copy_(weights)
@@ -171,12 +194,31 @@ def stack(classifier: Classifier, val: Examples) -> None:
             classifier.head.bias[k] = float(fitted.intercept_[0])
 
 
-def _set_composition(classifier: Classifier, task: int, fitted: LogisticRegression, scaler: StandardScaler) -> None:
-    weight = fitted.coef_[0] / scaler.scale_
+def _scales(
+    classifier: Classifier, task: Task, weights: tuple[float, ...]
+) -> Iterator[tuple[float, NDArray[np.float32]]]:
+    """Weights of the k-mers beside the bases around a site, and the features' scales that they make.
+
+    Hundreds of k-mers drown the few bases that decide a site, unless the penalty bears harder on them.
+    """
+    spec = classifier.composition
+    single = spec.size - site_features(spec.site_reach)
+    for weight in weights if task.scope == "site" and spec.site_reach else (1.0,):
+        scale = np.ones(spec.size, dtype=np.float32)
+        scale[:single] = weight
+        yield weight, scale
+
+
+def _set_composition(classifier: Classifier, task: int, fitted: _Fit, scaler: StandardScaler) -> None:
+    weight = fitted.model.coef_[0] * fitted.weight / scaler.scale_
     head = classifier.head
     with torch.no_grad():
         head.composition[task] = torch.from_numpy(weight.astype(np.float32)) * head.scale
-        head.bias[task] = float(fitted.intercept_[0] - weight @ scaler.mean_)
+        head.bias[task] = float(fitted.model.intercept_[0] - weight @ scaler.mean_)
+
+
+def _grid(numbers: Train) -> Grid:
+    return Grid(penalties=numbers.composition_inverse_penalty, kmer_weights=numbers.site_kmer_weights)
 
 
 def _logistic(inverse_penalty: float) -> LogisticRegression:
