@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
+from torch.nn.utils.rnn import pad_sequence
 
 from episome.batches import Indices
 from episome.dataset import label_column
@@ -19,10 +19,11 @@ from episome.study import Epoch
 from episome.types import Task
 
 _NAME = "lstm"
+_PADDING = -1
 
 
 class Network(nn.Module):
-    """Embedded words, one bidirectional layer, maximum over positions; dropout; one linear layer.
+    """Embedded words, a layer in either direction, maximum over positions; dropout; one linear layer.
 
     Args:
         numbers: shape.
@@ -33,21 +34,29 @@ class Network(nn.Module):
         super().__init__()
         self.centred = centred
         self.embedding = nn.Embedding(4**numbers.k + 1, numbers.embedding)
-        self.layer = nn.LSTM(numbers.embedding, numbers.hidden, batch_first=True, bidirectional=True)
+        self.onward = nn.LSTM(numbers.embedding, numbers.hidden, batch_first=True)
+        self.backward_ = nn.LSTM(numbers.embedding, numbers.hidden, batch_first=True)
         self.dropout = nn.Dropout(numbers.dropout)
         self.out = nn.Linear(2 * numbers.hidden * (2 if centred else 1), 1)
 
     def forward(self, tokens: Sequence[Tensor]) -> Tensor:
         """Logits float [B] of sequences of words (`tokens_of`), at least one word each."""
-        lengths = torch.tensor([len(row) for row in tokens])
-        embedded = self.embedding(pad_sequence(list(tokens), batch_first=True))
-        packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
-        # States lie between -1 and 1: no maximum is taken at a padding of -2.
-        states, _ = pad_packed_sequence(self.layer(packed)[0], batch_first=True, padding_value=-2.0)
-        seen = states.amax(1)
+        # Each direction reads rows that begin with their first word, so that padding comes after all that is asked of
+        # it. torch's packed sequences say the same, ten times slower.
+        onward = self._states(self.onward, tokens)
+        back = self._states(self.backward_, [row.flip(0) for row in tokens])
+        seen = torch.cat([onward.amax(1), back.amax(1)], dim=1)
         if self.centred:
-            seen = torch.cat([seen, states[torch.arange(len(tokens)), lengths // 2]], dim=1)
+            rows, lengths = torch.arange(len(tokens)), torch.tensor([len(row) for row in tokens])
+            middles = onward[rows, lengths // 2], back[rows, lengths - 1 - lengths // 2]
+            seen = torch.cat([seen, *middles], dim=1)
         return self.out(self.dropout(seen)).squeeze(1)
+
+    def _states(self, layer: nn.LSTM, tokens: Sequence[Tensor]) -> Tensor:
+        """States float [B, longest, hidden] of one direction, in its order; -2, less than any state, at padding."""
+        padded = pad_sequence(list(tokens), batch_first=True, padding_value=_PADDING)
+        states, _ = layer(self.embedding(padded.clamp(min=0)))
+        return states.masked_fill((padded == _PADDING)[..., None], -2.0)
 
 
 def tokens_of(sequence: str, k: int, stride: int) -> Tensor:

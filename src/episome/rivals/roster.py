@@ -59,7 +59,11 @@ def fit(name: Name, train: pd.DataFrame, val: pd.DataFrame, task: Task, *, seed:
         raise EpisomeError(f"no rival {name!r}; known: {', '.join(NAMES)}")
     learn, judge = _labelled(train, task, "training"), _labelled(val, task, "validation")
     began = time.perf_counter()
-    score, curve = _fitted(name, learn, judge, task, seed, numbers)
+    answer, curve = _fitted(name, learn, judge, task, seed, numbers)
+
+    def score(sequences: Sequence[str]) -> NDArray[np.float64]:
+        return answer(sequences) if len(sequences) else np.zeros(0)
+
     threshold = _threshold(score(list(judge["sequence"])), judge[label_column(task.name)].to_numpy())
     return Rival(name=name, score=score, threshold=threshold, seconds=time.perf_counter() - began, curve=curve)
 
