@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -69,9 +70,15 @@ def fresh(base: Path, k: int = 2) -> Classifier:
     )
 
 
+@cache
+def defaults() -> Train:
+    """Those of the project; read once, since that takes as long as a short training."""
+    return params.read(Path(__file__).parent.parent / "params.yaml").train
+
+
 def numbers(**changes: object) -> Train:
     """Training numbers for toys."""
-    return params.read(Path(__file__).parent.parent / "params.yaml").train.model_copy(
+    return defaults().model_copy(
         update={"epochs": 3, "tokens_per_step": 512, "learning_rate": 5e-3, "head_learning_rate": 1e-2, **changes}
     )
 
@@ -301,9 +308,10 @@ def last(events: Iterator[object]) -> Classifier:
 
 @pytest.mark.parametrize("speed", [STEADY, Pace(group_rates=(0.5, 1.0, 1.5), frozen_share=0.5, swing=0.2)])
 def test_a_training_killed_anywhere_resumes_to_the_same_bits(base: Path, tmp_path: Path, speed: Pace) -> None:
-    rows = toy_rows(120)
+    rows = toy_rows(104)
     whole = state(last(run(base, rows, speed, tokens_per_step=256)))
     keep = train.Keep(path=tmp_path / "kept" / "toy.safetensors", fingerprint="these rows", seconds=0.0)
+    seldom = replace(keep, seconds=1e9)
     total = len(list(run(base, rows, speed, tokens_per_step=256))) - 1
     assert total >= 20
     for killed_after in np.random.default_rng(1).permutation(total)[:20]:
@@ -311,7 +319,7 @@ def test_a_training_killed_anywhere_resumes_to_the_same_bits(base: Path, tmp_pat
         for _ in range(int(killed_after) + 1):
             next(events)
         events.close()
-        *rest, subject = run(base, rows, speed, keep, tokens_per_step=256)
+        *rest, subject = run(base, rows, speed, seldom, tokens_per_step=256)
         assert len(rest) <= total - killed_after  # it goes on from there, and does not start over
         assert isinstance(subject, Classifier)
         assert same(state(subject), whole)
