@@ -10,7 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from episome import metrics, params
+from episome import grid, metrics, params
 from episome.params import Params
 from episome.rivalry import Cnn
 from episome.rivals import cnn, lstm, roster, wordvectors
@@ -192,6 +192,14 @@ def test_a_network_that_diverges_says_which_number_to_lower() -> None:
     chosen = chosen.model_copy(update={"rivals": chosen.rivals.model_copy(update={"cnn": wild})})
     with pytest.raises(EpisomeError, match=r"cnn has diverged: .*rivals\.cnn\.learning_rate"):
         roster.fit("cnn", rows(40, 0, gc_rich), rows(40, 1, gc_rich), WINDOW, seed=3, numbers=chosen)
+
+
+def test_full_fine_tuning_is_for_the_mini_base() -> None:
+    chosen = params.read(ROOT / "params.yaml")
+    assert any(job.method == "full" for job in grid.waves(chosen, {"human_sim": ["donor"]})[1])
+    large = chosen.model_copy(update={"base": chosen.base.model_copy(update={"size": "dnabert2"})})
+    with pytest.raises(EpisomeError, match=r"study\.methods: 'full' with base\.size dnabert2: .*117 million"):
+        grid.waves(large, {"human_sim": ["donor"]})
 
 
 def test_a_filter_has_a_middle() -> None:

@@ -59,8 +59,17 @@ def waves(chosen: Params, tasks: Tasks) -> tuple[list[Job], list[Job]]:
     """All jobs: first those whose adapters are donors, then the others, which may run in any order.
 
     What no seed changes (k-mers, the linear probe) is done for the first seed alone.
+
+    Raises:
+        EpisomeError: full fine-tuning of the 117M base is among the methods, or a pair of the curves is unknown.
     """
     numbers = chosen.study
+    if "full" in numbers.methods and chosen.base.size == "dnabert2":
+        raise EpisomeError(
+            "study.methods: 'full' with base.size dnabert2: every run would train 117 million weights, 1.9 GB of them "
+            "with gradients and AdamW's two moments, and back-propagate to the lowest layer; `full` is there for the "
+            "mini base: take it out of study.methods in params.yaml"
+        )
     first, rest = list[Job](), list[Job]()
     for seed in numbers.seeds:
         for target, own in tasks.items():
