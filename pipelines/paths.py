@@ -111,3 +111,8 @@ def study(species: str) -> Path:
 def full_study() -> Path:
     """The same of the full grid, all species together, and the adapters it trained; no stage writes it."""
     return Path("reports/study_full")
+
+
+def report() -> Path:
+    """Pictures, table and dashboard of the reduced study."""
+    return Path("reports/transfer")

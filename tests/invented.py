@@ -27,7 +27,7 @@ _THIRDS = {"shallow": 0.0, "middle": 0.05, "deep": 0.12}
 def setting(**changes: Any) -> Setting:
     given: dict[str, Any] = {
         "world": "invented", "simulated": True, "motif_divergence": 1.0, "species": SPECIES, "distances": DISTANCES,
-        "near": 0.5, "left_out": {}, "bootstrap": 200, "confidence": 0.95, "seed": 1,
+        "near": 0.5, "left_out": {}, "bootstrap": 60, "confidence": 0.95, "seed": 1,
     }  # fmt: skip
     return Setting(**{**given, **changes})
 

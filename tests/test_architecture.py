@@ -126,7 +126,7 @@ def test_paths_and_the_pipeline_agree_on_every_output() -> None:
         paths.study,
     )
     known = {paths.world("x"), paths.homology(), paths.base(), paths.adapter("base"), paths.bundle("base")}
-    known |= {paths.baselines(), paths.baselines_page()}
+    known |= {paths.baselines(), paths.baselines_page(), paths.report()}
     known |= {path("x") for path in of_species}
     assert {Path(out) for out in written("x")} == known
 
