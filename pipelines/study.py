@@ -18,10 +18,11 @@ from threadpoolctl import threadpool_limits
 
 from episome import adapting, classifier, grid, layerchange, lora, params, study, trials
 from episome.classifier import load_classifier
+from episome.effort import Course
 from episome.grid import Job
 from episome.params import Params
 from episome.study import Epoch, Run
-from episome.trials import Course, Setting
+from episome.trials import Setting
 from episome.types import EpisomeError
 from pipelines import paths
 
@@ -85,11 +86,19 @@ def _reduced(setting: Setting, species: str, tasks: dict[str, tuple[str, ...]]) 
         yield from trials.perform(setting, Job(target=species, method="kmer", tasks=tasks[species], seed=seed))
     if "scratch" in asked and not any(run.method == "scratch" for run in own):
         yield from trials.perform(setting, Job(target=species, method="scratch", tasks=tasks[species], seed=seed))
-    for target in tasks if "zero_shot" in asked else ():
-        known = tuple(task for task in tasks[target] if task in tasks[species])
-        if target != species and known:
-            job = Job(target=target, donor=species, method="zero_shot", tasks=known, seed=seed)
-            yield from trials.perform(setting, job)
+    if "zero_shot" in asked:
+        yield from _elsewhere(setting, species, tasks)
+
+
+def _elsewhere(setting: Setting, species: str, tasks: dict[str, tuple[str, ...]]) -> Iterator[Run]:
+    """A species' adapter as it is, on every other species' rows."""
+    subject = load_classifier(setting.base, paths.adapter(species))
+    known = trials.asked(subject, trials.split_of(setting, species, "val"))
+    for target in tasks:
+        common = tuple(task for task in tasks[target] if task in tasks[species])
+        if target != species and common:
+            job = Job(target=target, donor=species, method="zero_shot", tasks=common, seed=setting.chosen.seed)
+            yield from trials.answered(setting, job, subject, species, known, seconds=0.0)
 
 
 def _recorded(setting: Setting, species: str, tasks: tuple[str, ...]) -> list[Run]:

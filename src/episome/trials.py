@@ -2,7 +2,7 @@
 
 import resource
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -28,11 +28,12 @@ from episome import (
 )
 from episome.adapting import Donor
 from episome.classifier import Classifier, Examples, load_classifier
+from episome.effort import Course
 from episome.grid import Job
 from episome.learning import Train
 from episome.params import Params
 from episome.rivals import roster
-from episome.study import Epoch, Predictions, Run
+from episome.study import Predictions, Run
 from episome.studyparams import Method, RowsAtMost
 
 Floats = NDArray[np.float64]
@@ -69,43 +70,6 @@ class Setting:
     def adapter(self, species: str, seed: int) -> Path:
         """The adapter that stands for a species as a donor: of a training from nothing on all rows."""
         return self.trained.get(species, self.folder / "adapters" / f"{species}-{seed}")
-
-
-@dataclass(slots=True, kw_only=True)
-class Course:
-    """What a training did, as it goes; tokens are counted without padding, curves are by task."""
-
-    tokens_per_epoch: int = 0
-    steps: int = 0
-    epochs: int = 0
-    curves: dict[str, tuple[Epoch, ...]] = field(default_factory=dict)
-    began: float = field(default_factory=time.perf_counter)
-
-    def check(self, _: str, events: Iterator[train.Step | train.Epoch]) -> float:
-        """Run a short training that counts as effort but is no part of the curve."""
-        seen = self._run(events)
-        return max((float(np.mean(list(epoch.auroc.values()))) for epoch in seen), default=0.0)
-
-    def follow(self, events: Iterator[train.Step | train.Epoch]) -> None:
-        """Run the training proper."""
-        for each in self._run(events):
-            for task, value in each.auroc.items():
-                one = Epoch(epoch=each.number, loss=each.loss, val_auroc=value)
-                self.curves[task] = (*self.curves.get(task, ()), one)
-
-    def extra(self) -> dict[str, float]:
-        """Effort as a run's extra numbers."""
-        return {"steps": self.steps, "tokens": self.epochs * self.tokens_per_epoch, "epochs": self.epochs}
-
-    def _run(self, events: Iterator[train.Step | train.Epoch]) -> list[train.Epoch]:
-        seen = []
-        for event in events:
-            if isinstance(event, train.Epoch):
-                seen.append(event)
-                self.epochs += 1
-            else:
-                self.steps += 1
-        return seen
 
 
 def perform(setting: Setting, job: Job) -> list[Run]:
@@ -146,7 +110,9 @@ def tasks_there(setting: Setting) -> tuple[dict[str, list[str]], dict[str, str]]
     return tasks, left_out
 
 
-def answered(setting: Setting, job: Job, subject: Classifier, home: str, **about: Any) -> list[Run]:
+def answered(
+    setting: Setting, job: Job, subject: Classifier, home: str, val_logits: Floats | None = None, **about: Any
+) -> list[Run]:
     """Runs of a classifier on the job's target.
 
     Args:
@@ -155,14 +121,23 @@ def answered(setting: Setting, job: Job, subject: Classifier, home: str, **about
         subject: what answers.
         home: species whose validation rows set temperature and threshold: the one it was trained for, so that a
             donor as it is has seen no label of the target.
+        val_logits: float64[rows, tasks], what it answers to those; None asks it.
         about: further fields of the runs.
     """
-    order, runs = [task.name for task in subject.tasks], []
+    val, test = split_of(setting, home, "val"), split_of(setting, job.target, "test")
+    known = asked(subject, val) if val_logits is None else val_logits
+    answers, order, runs = asked(subject, test), [task.name for task in subject.tasks], []
     for task in job.tasks:
-        val, test = _asked(_rows(setting, home), task, "val"), _asked(_rows(setting, job.target), task, "test")
-        logits = [classifier.predict(subject, part)[:, order.index(task)].astype(np.float64) for part in (val, test)]
-        runs.append(judged(setting, job, task, (val, test), (logits[0], logits[1]), **about))
+        column = order.index(task)
+        of_val, of_test = ((rows[dataset.label_column(task)] >= 0).to_numpy() for rows in (val, test))
+        scores = known[of_val, column], answers[of_test, column]
+        runs.append(judged(setting, job, task, (val[of_val], test[of_test]), scores, **about))
     return runs
+
+
+def asked(subject: Classifier, rows: pd.DataFrame) -> Floats:
+    """Logits float64[rows, tasks]."""
+    return classifier.predict(subject, rows).astype(np.float64)
 
 
 def judged(
@@ -306,13 +281,15 @@ def _rival(setting: Setting, job: Job) -> list[Run]:
 
 
 def _rows(setting: Setting, species: str) -> pd.DataFrame:
-    """The rows of a species that the study uses."""
-    return _read(setting.rows[species], setting.chosen.study.rows_at_most, setting.chosen.seed)
+    """The rows of a species that the study uses: all in the reduced one, since the pipeline trained on all."""
+    most = setting.chosen.study.rows_at_most if setting.grid == "full" else None
+    return _read(setting.rows[species], most, setting.chosen.seed)
 
 
 @cache
-def _read(path: Path, most: RowsAtMost, seed: int) -> pd.DataFrame:
-    return grid.thinned(dataset.read(path), most, seed)
+def _read(path: Path, most: RowsAtMost | None, seed: int) -> pd.DataFrame:
+    rows = dataset.read(path)
+    return rows if most is None else grid.thinned(rows, most, seed)
 
 
 def _learn(setting: Setting, species: str, share: float, seed: int) -> pd.DataFrame:
@@ -335,4 +312,11 @@ def probe_rows(setting: Setting, job: Job, subject: Classifier) -> Examples:
 
 def _asked(rows: pd.DataFrame, task: str, split: str) -> pd.DataFrame:
     """Rows of a split that carry the task's labels."""
-    return rows[(rows["split"] == split) & (rows[dataset.label_column(task)] >= 0)]
+    inside = rows[rows["split"] == split]
+    return inside[inside[dataset.label_column(task)] >= 0]
+
+
+def split_of(setting: Setting, species: str, split: str) -> pd.DataFrame:
+    """Rows of one split that the study uses."""
+    rows = _rows(setting, species)
+    return rows[rows["split"] == split]
