@@ -67,6 +67,7 @@ study: setup                                    ## the full transfer study: simu
 	test -z "$(DATA)" || (mkdir -p $(STUDY)/data/labelled && cp -r --no-preserve=mode "$(DATA)/csorf_lenmatched" $(STUDY)/data/labelled/)
 	test -z "$(DATA)" || cp examples/study_csorf/params.yaml $(STUDY)/
 	cd $(STUDY) && PYTHONPATH=src:. dvc repro check base && PYTHONPATH=src:. python -m pipelines.study
+	cd $(STUDY) && PYTHONPATH=src:. python -m pipelines.report reports/study_full reports/transfer_full
 
 bench: repro                                    ## how fast the bundles answer on this machine
 	python benchmarks/speed.py

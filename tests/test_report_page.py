@@ -127,9 +127,10 @@ def test_dvc_fills_each_template_with_the_csv_beside_it(name: str, files: dict[s
     lines = list(csv.DictReader(io.StringIO(files[f"{name}.csv"].decode())))
     spec = VegaRenderer([*lines], name, template=str(path)).get_filled_template()
     assert spec["data"]["values"] == lines
-    drawn = json.dumps(vega.template(name))
+    drawn = json.dumps(vega.template(name, ()))
     fields = set(re.findall(r'"field": "(\w+)"', drawn)) - set(re.findall(r'"as": "(\w+)"', drawn))
     assert fields - {"low", "high", "n", "seeds"} <= set(lines[0])
+    assert "Simulated · reduced grid" in spec["title"]["subtitle"]
     alone = json.loads(files[f"{name}.vl.json"])
     assert len(alone["data"]["values"]) == len(lines)
     assert {k: v for k, v in alone.items() if k != "data"} == {k: v for k, v in spec.items() if k != "data"}

@@ -21,8 +21,8 @@ def files(grid: Grid) -> dict[str, bytes]:
     for sheet in sheets:
         made[f"{sheet.name}.png"] = png(sheet, grid.marks)
         made[f"{sheet.name}.csv"] = page.csv(sheet.data).encode()
-        made[f"{sheet.name}.json"] = vega.dumped(vega.template(sheet.name)).encode()
-        made[f"{sheet.name}.vl.json"] = vega.filled(sheet.name, sheet.data).encode()
+        made[f"{sheet.name}.json"] = vega.dumped(vega.template(sheet.name, grid.marks)).encode()
+        made[f"{sheet.name}.vl.json"] = vega.filled(sheet.name, sheet.data, grid.marks).encode()
     frame, held = scores.table(grid), checks.all_of(grid)
     made["table.csv"] = page.csv(frame).encode()
     made["table.md"] = words.markdown(grid, frame, sheets[-1].data, held, matrices.correlated(grid)).encode()

@@ -112,13 +112,14 @@ def look(names: Sequence[str], name: str) -> tuple[str, str]:
     return COLOURS[at % len(COLOURS)], MARKERS[at % len(MARKERS)]
 
 
-def legend(figure: Canvas, names: Sequence[str], shown: Sequence[str], line: Literal["-", "none"] = "none") -> None:
-    """Below the axes: who has which colour and marker."""
+def legend(figure: Canvas, names: Sequence[str], shown: Sequence[str], of: Literal["donor", "target"]) -> None:
+    """Below the axes: which donor or target has which colour and marker; donors are shown with a line."""
+    line: Literal["-", "none"] = "-" if of == "donor" else "none"
     handles = []
     for name in shown:
         colour, marker = look(names, name)
         handles.append(Line2D([], [], color=colour, marker=marker, linestyle=line, markersize=6, label=name))
-    figure.legend(handles=handles, loc="outside lower left", ncols=2, handlelength=1.4)
+    figure.legend(handles=handles, loc="outside lower left", ncols=2, handlelength=1.4, title=of, alignment="left")
 
 
 def tile(axes: Axes, at: tuple[int, int], part: float, *, falling: bool) -> str:

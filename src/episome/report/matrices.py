@@ -169,7 +169,7 @@ def _scatter(figure: Canvas, data: pd.DataFrame, grid: Grid, found: Mantel | Non
         axes.set_title(said, fontsize=9, loc="left")
     shown = [name for name in names if name in set(data["target"])]
     if shown:
-        legend(figure, names, [f"{name}" for name in shown])
+        legend(figure, names, shown, "target")
 
 
 UNDERPOWERED = 10

@@ -102,7 +102,7 @@ def _sheet(sheet: Sheet, grid: Grid, more: str = "") -> str:
         drawn += f'{head}<div class="pictures">{figures}</div>'
     said = "".join(f"<p>{escape(each)}</p>" for each in sheet.said)
     whole = _download(f"{sheet.name}.csv", "text/csv", csv(sheet.data))
-    spec = _download(f"{sheet.name}.vl.json", "application/json", vega.filled(sheet.name, sheet.data))
+    spec = _download(f"{sheet.name}.vl.json", "application/json", vega.filled(sheet.name, sheet.data, grid.marks))
     return f"""
 <section id="{sheet.name}" aria-labelledby="{sheet.name}-head">
 <h2 id="{sheet.name}-head">{escape(sheet.title)}</h2>

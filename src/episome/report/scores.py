@@ -15,6 +15,8 @@ from episome.studyparams import Method
 from episome.transferscores import Pair, Score
 
 PANELS = ("zero_shot", "adapted", "performance_loss", "scratch")
+SINGLE = ("probe_retention", "check_donor", "check_nothing")
+"""Extra numbers of a run that are no layer's: what it kept, and validation AUROC after the check's short trainings."""
 THIRDS = ("shallow", "middle", "deep")
 RESOURCES = {
     "seconds": "seconds of training",
@@ -282,10 +284,10 @@ def _adapted(grid: Grid, task: str) -> list[Cell]:
 
 
 def _inside(grid: Grid, task: str) -> list[dict[str, Any]]:
-    """What the runs say of the layers: mean over seeds of every extra number of an adapted cell."""
+    """What adapted runs say of the layers and of their start: mean over seeds of those extra numbers."""
     lines = []
     for cell in _adapted(grid, task):
-        for name in sorted({name for run in cell.runs for name in run.extra}):
+        for name in sorted({name for run in cell.runs for name in run.extra if _told(name)}):
             values = [run.extra[name] for run in cell.runs if name in run.extra]
             spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
             metric, _, third = name.rpartition("_")
@@ -304,6 +306,10 @@ def _inside(grid: Grid, task: str) -> list[dict[str, Any]]:
                 }
             )
     return lines
+
+
+def _told(name: str) -> bool:
+    return name.rpartition("_")[2] in THIRDS or name in SINGLE
 
 
 def _resources(grid: Grid) -> list[dict[str, Any]]:

@@ -63,7 +63,7 @@ def _curves(figure: Canvas, data: pd.DataFrame, what: str, names: Sequence[str])
             part["epoch"], part[what], style, marker=marker, color=colour, linewidth=1.2, markersize=3.5, alpha=0.85
         )
     shown = [name for name in (*names, "base") if name in set(data["donor"])]
-    legend(figure, names, shown, line="-")
+    legend(figure, names, shown, "donor")
 
 
 def convergence(grid: Grid) -> Sheet:

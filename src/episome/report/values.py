@@ -30,7 +30,6 @@ _BY_PAIR = {
     ),
 }
 _RESOURCES = scores.RESOURCES
-_BY_SPECIES = ("probe_retention",)
 
 
 def performance(grid: Grid) -> Sheet:
@@ -44,7 +43,7 @@ def performance(grid: Grid) -> Sheet:
         ]
         curves = own[own["metric"] == "learning_curve"]
         panels += [_learning(grid, task, target, part) for target, part in curves.groupby("target", sort=True)]
-        inside = own[own["at"].isin(scores.THIRDS) | own["metric"].isin(_BY_SPECIES)]
+        inside = own[own["at"].isin(scores.THIRDS) | own["metric"].isin(scores.SINGLE)]
         panels += [_inside(grid, task, str(metric), part) for metric, part in inside.groupby("metric", sort=True)]
     for name in _RESOURCES:
         part = data[data["metric"] == name]
@@ -109,7 +108,7 @@ def _growth(figure: Canvas, data: pd.DataFrame, names: Sequence[str]) -> None:
     axes.set_xticks(shares, [f"{100 * share:.4g} %" for share in shares])
     axes.set(xlabel="share of training rows", ylabel="test AUROC")
     shown = [name for name in (*names, "base") if name in set(data["donor"])]
-    legend(figure, names, shown, line="-")
+    legend(figure, names, shown, "donor")
 
 
 def _inside(grid: Grid, task: str, metric: str, data: pd.DataFrame) -> Panel:
@@ -142,7 +141,7 @@ def _thirds(figure: Canvas, data: pd.DataFrame, grid: Grid, unit: str) -> None:
             axes.plot(at + 0.05 * (i - (len(part) - 1) / 2), line["value"], marker, color=colour, markersize=5)
     axes.set_xticks(range(len(scores.THIRDS)), scores.THIRDS)
     axes.set(xlabel="third of the layers", ylabel=unit.replace("_", " "), xlim=(-0.5, 2.5))
-    legend(figure, names, [name for name in names if name in set(data["target"])])
+    legend(figure, names, [name for name in names if name in set(data["target"])], "target")
 
 
 def _resource(name: str, data: pd.DataFrame) -> Panel:

@@ -1,10 +1,13 @@
 """The sheets as Vega-Lite 5: one specification each, which is a template of ``dvc plots`` until it has its data."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+
+from episome.report.drawing import COLOURS
+from episome.report.scores import PANELS
 
 ANCHOR = "<DVC_METRIC_DATA>"
 """DVC puts the lines of the CSV here."""
@@ -13,25 +16,30 @@ Spec = dict[str, Any]
 _WHO = [{"calculate": "(datum.donor ? datum.donor + ' → ' : '') + datum.target", "as": "pair"}]
 _SHOWN = {"filter": "isValid(datum.value)"}
 _POINT: Spec = {"type": "point", "filled": True}
-_PANELS = ["zero_shot", "adapted", "scratch", "performance_loss"]
 _TIP = ["donor", "target", "value", "low", "high", "n", "seeds", "reason"]
 
 
-def template(name: str) -> Spec:
-    """Specification of a sheet with the anchor in place of its data; numbers are parsed, as CSV holds text."""
+def template(name: str, marks: Sequence[str]) -> Spec:
+    """Specification of a sheet with the anchor in place of its data; numbers are parsed, as CSV holds text.
+
+    Args:
+        name: of the sheet.
+        marks: what must be said of every picture.
+    """
     numbers = ("value", "low", "high", "distance", "epoch", "loss", "val_auroc", "seed", "n")
     parse = dict.fromkeys(numbers, "number")
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
-        "title": name.replace("_", " "),
+        "title": {"text": name.replace("_", " "), "subtitle": " · ".join(marks)},
+        "config": {"range": {"category": list(COLOURS)}},
         "data": {"values": ANCHOR, "format": {"parse": parse}},
         **_SPECS[name],
     }
 
 
-def filled(name: str, data: pd.DataFrame) -> str:
+def filled(name: str, data: pd.DataFrame, marks: Sequence[str]) -> str:
     """The same with its data inside, for any viewer of Vega-Lite."""
-    spec = template(name)
+    spec = template(name, marks)
     spec["data"]["values"] = json.loads(data.to_json(orient="records", double_precision=6))
     return dumped(spec)
 
@@ -66,13 +74,16 @@ def _tips() -> list[Spec]:
 
 def _heat() -> Spec:
     places = {"x": _by("target"), "y": _by("donor")}
-    shades = _by("value", "quantitative", scale={"scheme": "cividis"}, legend=None)
-    figures = {"text": _by("value", "quantitative", format=".3f"), "color": {"value": "white"}}
+    # As in the PNG: 0.5 to 1 of AUROC, 1 to 0 of a loss; bright is good.
+    shade = "datum.panel === 'performance_loss' ? 1 - datum.value : 2 * datum.value - 1"
+    shades = _by("shade", "quantitative", scale={"scheme": "cividis", "domain": [0, 1], "clamp": True}, legend=None)
+    ink = {"condition": {"test": "datum.shade < 0.55", "value": "white"}, "value": "black"}
+    figures = {"text": _by("value", "quantitative", format=".3f"), "color": ink}
     return {
-        "transform": [_SHOWN],
+        "transform": [_SHOWN, {"calculate": shade, "as": "shade"}],
         "facet": {
             "row": _by("task"),
-            "column": _by("panel", sort=_PANELS),
+            "column": _by("panel", sort=list(PANELS)),
         },
         "spec": {
             "width": 220,
@@ -80,10 +91,10 @@ def _heat() -> Spec:
             "encoding": places,
             "layer": [
                 {"mark": "rect", "encoding": {"color": shades, "tooltip": _tips()}},
-                {"mark": {"type": "text", "stroke": "black", "strokeWidth": 0.4}, "encoding": figures},
+                {"mark": "text", "encoding": figures},
             ],
         },
-        "resolve": {"scale": {"color": "independent", "y": "independent"}},
+        "resolve": {"scale": {"y": "independent"}},
     }
 
 
@@ -133,11 +144,12 @@ def _convergence() -> Spec:
 
 def _performance() -> Spec:
     label = {"calculate": "datum.target ? datum.pair + (datum.at ? ', ' + datum.at : '') : datum.method", "as": "who"}
+    ends = _ends(_by("who", title=None), "value")
     return {
         "transform": [_SHOWN, *_WHO, label],
         "facet": _by("metric"),
         "columns": 3,
-        "spec": {"width": 240, "height": {"step": 14}, "layer": _ends(_by("who", title=None), "value")},
+        "spec": {"width": 240, "height": {"step": 14}, "encoding": {"color": _by("task")}, "layer": ends},
         "resolve": {"scale": {"x": "independent", "y": "independent"}},
     }
 
