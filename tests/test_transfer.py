@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -46,6 +46,7 @@ def test_interpolation_meets_the_table_at_the_middles_and_is_flat_beyond() -> No
         assert (plan.frozen_share, plan.batch, plan.epochs) == (stepped.frozen_share, stepped.batch, stepped.epochs)
 
 
+@settings(deadline=None)  # params.yaml is read for each example
 @given(st.floats(0, 3), st.floats(0, 3))
 def test_further_means_faster_freer_and_longer(one: float, other: float) -> None:
     near, far = at(min(one, other)), at(max(one, other))
