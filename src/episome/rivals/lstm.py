@@ -42,7 +42,7 @@ class Network(nn.Module):
     def forward(self, tokens: Sequence[Tensor]) -> Tensor:
         """Logits float [B] of sequences of words (`tokens_of`), at least one word each."""
         # Each direction reads rows that begin with their first word, so that padding comes after all that is asked of
-        # it. torch's packed sequences say the same, ten times slower.
+        # it. torch's packed sequences say the same, and were slower where both were tried (docs/benchmarks.md).
         onward = self._states(self.onward, tokens)
         back = self._states(self.backward_, [row.flip(0) for row in tokens])
         seen = torch.cat([onward.amax(1), back.amax(1)], dim=1)
