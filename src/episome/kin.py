@@ -62,7 +62,7 @@ def read_members(path: Path, species: str) -> list[Member]:
             Member(
                 species=species,
                 name=name,
-                kind=kind,
+                kind=cast("Kind", kind),
                 sides=cast("tuple[Split, ...]", tuple(sides.split(",")) if sides else ()),
                 family=family,
                 sequence=sequence,

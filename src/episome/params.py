@@ -248,7 +248,6 @@ class Params(Frozen):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> "Params":
-        known = ", ".join(self.species)
         if unknown := [name for name in self.check.tasks if name not in self.tasks]:
             raise ValueError(f"check.tasks: {', '.join(unknown)} is not under tasks; known: {', '.join(self.tasks)}")
         return self

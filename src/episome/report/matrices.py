@@ -104,7 +104,8 @@ def _heat(figure: Canvas, data: pd.DataFrame, donors: Sequence[str], targets: Se
             ends = f"{line['low']:.2f}–{line['high']:.2f}"
             axes.text(x, y + 0.22, ends, ha="center", va="center", fontsize=8, color=ink)
     rows = data.dropna(subset=["n"]).drop_duplicates("target").set_index("target")["n"]
-    heads = [f"{name}\nn = {rows[name]:,.0f}" if name in rows else name for name in targets]
+    # Side by side whole names would run into each other.
+    heads = [name.replace("_", "\n_") + (f"\nn = {rows[name]:,.0f}" if name in rows else "") for name in targets]
     axes.set_xticks(range(len(targets)), heads, fontsize=8.5)
     axes.set_yticks(range(len(donors)), donors, fontsize=9.5)
     axes.set(xlim=(-0.5, len(targets) - 0.5), ylim=(len(donors) - 0.5, -0.5), xlabel="target", ylabel="donor")
