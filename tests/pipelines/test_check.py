@@ -222,7 +222,10 @@ def test_data_docs_are_the_same_bytes_and_load_nothing(rows: pd.DataFrame, caplo
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project folder whose params are the repository's, with one species of two small tasks."""
     given = params.read(Path(__file__).parents[2] / "params.yaml")
-    source = next(iter(given.species.values()))
+    first = next(iter(given.species.values()))
+    source = first.model_copy(
+        update={"source": first.source.model_copy(update={"tasks": tuple(t.name for t in TASKS)})}
+    )
     specs = {t.name: given.tasks[t.name].model_copy(update={"window": WINDOW}) for t in TASKS}
     small = given.model_copy(update={"tasks": specs, "species": {"human": source}, "check": LIMITS})
     monkeypatch.setattr(params, "read", lambda: small)

@@ -206,7 +206,7 @@ def test_a_pipeline_that_stops_leaves_params_as_they_were(at_the_lab: Path) -> N
 
 
 def test_a_species_without_a_champion_cannot_be_retrained(at_the_lab: Path) -> None:
-    path = table(Path("e.csv"), f"{PROMOTER},1,promoter")
+    path = table(Path("e.csv"), f"{DONOR},1,donor")
     with pytest.raises(EpisomeError, match=f"mouse_sim has no champion on shelf; there are: {SPECIES}"):
         retrain.retrain("mouse_sim", path, params.read())
     with pytest.raises(EpisomeError, match="no species 'dog'"):
