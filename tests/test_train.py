@@ -170,6 +170,25 @@ def test_bases_around_a_site_are_seen_by_training_as_by_serving(base: Path) -> N
     assert examples.composition.any(axis=1).tolist() == (rows["label_site"] >= 0).tolist()
 
 
+def test_a_window_task_learns_nothing_around_the_centre_of_a_row_it_shares(base: Path) -> None:
+    rows = toy_rows(160)[["sequence", "label_site", "split", "group"]]
+    rows = rows[rows["label_site"] >= 0].assign(label_whole=lambda frame: frame["label_site"])
+    encoder = model.load(base)
+    adapter = lora.attach(encoder, rank=2, alpha=4, targets="all", dropout=0.0, seed=1)
+    spec = Composition(k=1, phased=False, site_reach=6)
+    subject = Classifier(adapter, 16, tokenizer.Tokenizer.load(base / "tokenizer.json"), [WHOLE, SITE], spec)
+    fitting, judging = split(subject, rows, "train"), split(subject, rows, "val")
+    grid = stacking.Grid(penalties=(1.0,), kmer_weights=(1.0, 0.1))
+    stacking.fit_composition(subject, fitting, judging, rows[rows["split"] == "train"]["group"].to_numpy(str), grid)
+    weight, _ = subject.head.folded()
+    assert not weight[0, -48:].any()
+    assert weight[1, -48:].any()
+    wider = Task(name="wider", scope="site", window=30, motif="GT")
+    other = Classifier(subject.encoder, 16, subject.tokenizer, [SITE, wider], spec)
+    with pytest.raises(EpisomeError, match="row 0 is labelled for site tasks of different windows, 'wider'"):
+        other.examples(rows.assign(label_wider=rows["label_site"]))
+
+
 def test_only_site_tasks_see_the_centre(base: Path) -> None:
     subject = fresh(base)
     with torch.no_grad():

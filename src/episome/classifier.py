@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from episome import lora, model
 from episome.batches import batches
-from episome.composition import Composition
+from episome.composition import Composition, site_features
 from episome.dataset import label_column
 from episome.tokenizer import Encoding, Tokenizer, centre_token
 from episome.types import EpisomeError, Task
@@ -73,26 +73,31 @@ class Examples:
 class Head(nn.Module):
     """Linear head over [pooled state, centre state, composition].
 
-    Only tasks of scope ``site`` see the centre state: elsewhere the centre means nothing.
+    Only tasks of scope ``site`` see the centre state and the bases around it: elsewhere the centre means nothing, and
+    nobody who asks for such a task names one.
     """
 
     mask: Tensor
+    seen: Tensor
     scale: Tensor
 
-    def __init__(self, hidden: int, features: int, sites: Sequence[bool]) -> None:
+    def __init__(self, hidden: int, composition: Composition, sites: Sequence[bool]) -> None:
         super().__init__()
         self.state = nn.Parameter(torch.zeros(len(sites), 2 * hidden))
-        self.composition = nn.Parameter(torch.zeros(len(sites), features))
+        self.composition = nn.Parameter(torch.zeros(len(sites), composition.size))
         self.bias = nn.Parameter(torch.zeros(len(sites)))
-        mask = torch.ones(len(sites), 2 * hidden)
-        mask[[k for k, site in enumerate(sites) if not site], hidden:] = 0
+        blind = [k for k, site in enumerate(sites) if not site]
+        mask, seen = torch.ones(len(sites), 2 * hidden), torch.ones(len(sites), composition.size)
+        mask[blind, hidden:] = 0
+        seen[blind, composition.size - site_features(composition.site_reach) :] = 0
         self.register_buffer("mask", mask)
+        self.register_buffer("seen", seen)
         # Composition weights are trained in units of each feature's spread, so that one learning rate fits all.
-        self.register_buffer("scale", torch.ones(features))
+        self.register_buffer("scale", torch.ones(composition.size))
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Weight [L, 2d + K] and bias [L] as the bundle keeps them."""
-        return torch.cat([self.state * self.mask, self.composition / self.scale], dim=1), self.bias
+        return torch.cat([self.state * self.mask, self.composition * self.seen / self.scale], dim=1), self.bias
 
     def fill(self, weight: Tensor, bias: Tensor) -> None:
         """Start the first rows from a folded head; rows beyond it stay as they are."""
@@ -123,7 +128,7 @@ class Classifier(nn.Module):
         self.tokenizer = tokenizer
         self.tasks = tuple(tasks)
         self.composition = composition
-        self.head = Head(hidden_size, composition.size, [task.scope == "site" for task in tasks])
+        self.head = Head(hidden_size, composition, [task.scope == "site" for task in tasks])
 
     def recompute(self, *, on: bool) -> None:
         """Let training compute each layer a second time instead of keeping what is inside it."""
@@ -166,12 +171,17 @@ class Classifier(nn.Module):
 
     def _sites(self, labels: NDArray[np.int8]) -> dict[int, int]:
         """Base in the middle of each row that is labelled for a site task."""
-        return {
-            int(at): task.window // 2
-            for k, task in enumerate(self.tasks)
-            if task.scope == "site" and task.window is not None
-            for at in np.flatnonzero(labels[:, k] >= 0)
-        }
+        found: dict[int, int] = {}
+        for k, task in enumerate(self.tasks):
+            if task.scope != "site" or task.window is None:
+                continue
+            for at in np.flatnonzero(labels[:, k] >= 0).tolist():
+                if found.setdefault(at, task.window // 2) != task.window // 2:
+                    raise EpisomeError(
+                        f"row {at} is labelled for site tasks of different windows, {task.name!r} among them; "
+                        "wanted: one window, since a row has one middle"
+                    )
+        return found
 
     def logits(self, examples: Examples) -> NDArray[np.float32]:
         """Logits float32 [n, L], computed without gradient in evaluation mode."""

@@ -205,7 +205,10 @@ def _scales(
     single = spec.size - site_features(spec.site_reach)
     for weight in weights if task.scope == "site" and spec.site_reach else (1.0,):
         scale = np.ones(spec.size, dtype=np.float32)
-        scale[:single] = weight
+        if task.scope == "site":
+            scale[:single] = weight
+        else:
+            scale[single:] = 0  # what is around a centre, for a task that has none
         yield weight, scale
 
 
