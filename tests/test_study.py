@@ -34,6 +34,11 @@ def test_a_line_cut_short_by_a_kill_is_passed_over(tmp_path: Path) -> None:
     whole = path.read_text()
     path.write_text(whole + whole[:40])
     assert study.read(path) == [run()]
+    study.append(path, run(seed=4))
+    assert study.read(path) == [run(), run(seed=4)]
+    path.write_text(whole[:40])
+    study.append(path, run())
+    assert path.read_text() == whole
 
 
 def test_what_is_no_run_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Runs of a transfer study: what was trained for whom from whom, and how well it answers; one JSON line a run."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -88,8 +89,10 @@ _RUN = TypeAdapter(Run)
 
 
 def append(path: Path, run: Run) -> None:
-    """Add a line; a study that was killed goes on behind it."""
+    """Add a line; a study that was killed goes on behind its last whole line, and what a kill cut short goes."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file() and not (written := path.read_bytes()).endswith(b"\n"):
+        os.truncate(path, written.rfind(b"\n") + 1)
     with path.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(asdict(run), sort_keys=True) + "\n")
 
