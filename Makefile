@@ -21,8 +21,8 @@ setup: .venv/installed                          ## the environment, in .venv
 	python -m pip install --quiet --constraint requirements.lock --editable '.[serve,train,track,tune,dev]'
 	touch $@
 
-repro: setup                                    ## whatever changed in data, code or params.yaml, and what depends on it
-	dvc repro
+repro: setup                                    ## whatever changed and what depends on it; a species that fails stops itself
+	dvc repro --keep-going
 
 demo: repro                                     ## simulated genomes of four species, trained, gated, promoted and served
 	episome promote --all

@@ -248,6 +248,11 @@ def test_a_donors_adapter_starts_a_species_and_a_wrong_one_is_refused(base: Path
     lora.load_factors(wider, tmp_path / lora.WEIGHTS, scale=2.0)
     for layer in lora.layers(wider):
         torch.testing.assert_close(layer.scale * layer.b @ layer.a, got[layer.name].detach(), atol=1e-6, rtol=1e-5)
+    absent = str(tmp_path / "absent" / lora.WEIGHTS)
+    with pytest.raises(EpisomeError, match=rf"{re.escape(absent)}: no such file"):
+        lora.load_factors(heir.encoder, Path(absent), scale=2.0)
+    with pytest.raises(EpisomeError, match=rf"{re.escape(absent)}: no such file"):
+        lora.read(Path(absent).parent)
     encoder = model.load(base)
     attention = lora.attach(encoder, rank=2, alpha=4, targets="attention", dropout=0.0, seed=3)
     with pytest.raises(EpisomeError, match="adapts other layers"):
@@ -404,3 +409,15 @@ def test_accumulated_batches_give_the_step_of_the_full_batch(base: Path, monkeyp
     monkeypatch.setattr(train, "mixed", cut_up)
     apart = train.predict(last(run(base, rows, learning_rate=1e-3, head_learning_rate=1e-3)), rows)
     np.testing.assert_allclose(apart, together, atol=1e-5)
+
+
+def test_a_part_that_speaks_against_itself_is_left_out_and_the_rest_weighed_anew() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 400).astype(np.int8)
+    good = (labels + rng.normal(0, 1, 400)).astype(np.float32)
+    against = (3 - 2 * labels + rng.normal(0, 1, 400)).astype(np.float32)
+    factor, intercept = stacking._weighed(np.stack([good, against], axis=1), labels)
+    assert factor[0] > 0
+    assert factor[1] == 0
+    mean = (1 / (1 + np.exp(-(good * factor[0] + intercept)))).mean()
+    assert mean == pytest.approx(labels.mean(), abs=0.02)

@@ -75,6 +75,14 @@ class Transfer(Frozen):
     route: tuple[Route, Route, Route]
     check_epochs: Annotated[int, Field(ge=0)]
 
+    @model_validator(mode="after")
+    def _something_may_move(self) -> "Transfer":
+        if any(min(row) == 1 for row in self.retention):
+            raise ValueError(
+                f"retention: {self.retention}: a row of ones lets no layer learn; wanted: one below 1 in each"
+            )
+        return self
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:

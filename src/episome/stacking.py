@@ -185,13 +185,25 @@ def stack(classifier: Classifier, val: Examples) -> None:
         weight, bias = classifier.head.folded()
         wide = val.composition[rows] @ weight[k, width:].detach().numpy()
         deep = classifier.logits(val)[rows, k] - wide - bias[k].item()
-        spread = np.array([max(float(deep.std()), 1e-6), max(float(wide.std()), 1e-6)])
-        fitted = LogisticRegression(C=1.0).fit(np.stack([deep, wide], axis=1) / spread, val.labels[rows, k])
-        factor = np.maximum(fitted.coef_[0], 0.0) / spread  # a part that speaks against itself is left out
+        parts = np.stack([deep, wide], axis=1)
+        factor, intercept = _weighed(parts, val.labels[rows, k])
         with torch.no_grad():
             classifier.head.state[k] *= float(factor[0])
             classifier.head.composition[k] *= float(factor[1])
-            classifier.head.bias[k] = float(fitted.intercept_[0])
+            classifier.head.bias[k] = intercept
+
+
+def _weighed(parts: NDArray[np.float32], labels: NDArray[np.int8]) -> tuple[NDArray[np.float64], float]:
+    """Weights of two parts, none below 0, and the intercept; a part that speaks against itself is left out."""
+    spread = np.maximum(parts.std(axis=0), 1e-6)
+    kept = np.ones(2, dtype=np.bool_)
+    factor = np.zeros(2)
+    while True:
+        fitted = LogisticRegression(C=1.0).fit(parts * kept / spread, labels)
+        factor = fitted.coef_[0] * kept / spread
+        if (factor >= 0).all():
+            return factor, float(fitted.intercept_[0])
+        kept &= factor >= 0  # the other is weighed anew, and the intercept with it
 
 
 def _scales(

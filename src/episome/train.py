@@ -180,7 +180,7 @@ class _Run:
             self.waited += 1
         if self.epoch == 0:
             self.frozen = self.pace.frozen(1, len(self.depths))
-        elif not better:
+        if not better:
             self.frozen = max(self.frozen - 1, 0)
         pace.freeze(self.depths, self.frozen)
         self.factor = pace.adapted_rate(self.factor, self.pace.swing, better=better)
