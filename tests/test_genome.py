@@ -1,5 +1,6 @@
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -293,15 +294,47 @@ def test_mitochondria_and_second_copies_make_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["MT", "chrM", "mitochondrion_genome", "Mito", "chr6_apd_hap1", "chr1_KN196472v1_fix", "CHR_HSCHR6_MHC_APD_CTG1"],
+    [
+        *("MT", "chrM", "mitochondrion_genome", "dmel_mitochondrion_genome", "Mito", "MtDNA", "ChrM"),
+        *("Pt", "chrC", "ChrC", "chrPt", "Pltd", "chloroplast"),
+        *("chr6_apd_hap1", "chr1_KI270762v1_alt", "chr1_KN196472v1_fix", "CHR_HSCHR6_MHC_APD_CTG1", "HSCHR1_1_CTG3"),
+    ],
 )
 def test_names_that_are_left_out(name: str) -> None:
-    assert genome.left_out(name)
+    assert genome.left_out(name, None)
 
 
-@pytest.mark.parametrize("name", ["1", "chr1", "2L", "X", "MtrunA17Chr1", "HSCHR1_CTG1_UNLOCALIZED", "KI270728.1", "4"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("1", "chr1", "2L", "X", "C", "C1", "MtrunA17Chr1", "HSCHR1_CTG1_UNLOCALIZED", "HSCHRUN_RANDOM_CTG1"),
+        *("KI270728.1", "4", "Chr01_hap1", "chr1_hap2", "NC_012920.1"),
+    ],
+)
 def test_names_that_are_not(name: str) -> None:
-    assert not genome.left_out(name)
+    assert not genome.left_out(name, None)
+
+
+def test_any_name_that_a_table_has_for_a_contig_may_tell() -> None:
+    names = {name: group for group in [("chrM", "MT", "NC_012920.1"), ("chr1", "NC_000001.11")] for name in group}
+    assert genome.left_out("NC_012920.1", names)
+    assert not genome.left_out("NC_000001.11", names)
+
+
+def test_a_mitochondrion_named_by_the_table_makes_nothing(tmp_path: Path) -> None:
+    folder = tiny_genome.write(tmp_path)
+    (folder / "names.txt").write_text("# ucsc\tensembl\nc0\tMT\n")
+    with genome.opened(source(folder, aliases="names.txt"), WINDOWS) as (_, transcripts, report):
+        assert report["names"]["left_out"] == ["c0"]
+        assert {t.contig for t in transcripts} == {"c1", "c2"}
+
+
+def test_a_genome_of_which_every_annotated_contig_is_left_out_is_refused(tmp_path: Path) -> None:
+    folder = tiny_genome.write(tmp_path, contigs=7, strands="+-")
+    for path in (folder / "genome.fa", folder / "genes.gtf"):
+        path.write_text(re.sub(r"\bc(\d)(?=[ \t])", r"CHR_\1", path.read_text()))
+    with pytest.raises(EpisomeError, match=r"every annotated contig .* CHR_0, CHR_1, CHR_2, CHR_3, CHR_4 and 2 more; "):
+        load(folder)
 
 
 def test_what_cannot_be_a_window_is_dropped_and_counted(tmp_path: Path) -> None:

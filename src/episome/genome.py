@@ -29,12 +29,15 @@ _COLUMNS = (
 _PACKED = ("", ".gz", ".bgz")
 _FASTA = (".fa", ".fasta", ".fna")
 _ANNOTATION = (".gtf", ".gff3", ".gff")
-# Names of mitochondria (UCSC, Ensembl, FlyBase, SGD), and of alternate haplotypes and patches (UCSC, Ensembl, NCBI):
-# other genetic code, and second copies of what may be held out.
+# Names of mitochondria (UCSC, Ensembl, FlyBase, SGD, WormBase), of plastids (UCSC, Ensembl, TAIR, NCBI), and of
+# alternate haplotypes and patches (UCSC, Ensembl, NCBI): other genetic code, and second copies of what may be held out.
+# A haplotype of a phased assembly (`chr1_hap2`, `Chr01_hap1`) is none of these: it may be all that there is.
 _LEFT_OUT = re.compile(
-    r"(chr)?(M|MT|mt|Mt|Mito|mitochondrion(_genome)?|dmel_mitochondrion_genome)"
-    r"|\w+_(alt|fix|hap\d+)|CHR_\w+|HSCHR\w*_CTG[\d_]+"
+    r"([Cc]hr)?(M|MT|mt|Mt|Mito|mitochondrion(_genome)?)|dmel_mitochondrion_genome|MtDNA"
+    r"|([Cc]hr)?(Pt|PT|Pltd|[Pp]lastid|[Cc]hloroplast)|[Cc]hrC"
+    r"|\w+_(alt|fix)|chr\w+_\w+_hap\d+|CHR_\w+|HSCHR(?!\w*RANDOM)\w*_CTG[\d_]+"
 )
+_NAMED = 5
 
 
 class GenomeError(EpisomeError):
@@ -68,7 +71,8 @@ def load(
     """
     single, several = _recipes(tasks, windows)
     with opened(source, windows) as (sequences, transcripts, report):
-        names = tuple(name for name in sequences.lengths if not left_out(name))
+        without = set(report["names"]["left_out"])
+        names = tuple(name for name in sequences.lengths if name not in without)
         owners = territory.divide(transcripts, sequences.lengths, windows.split, seed, families, windows.split_by)
         genome = places.survey(sequences, names, transcripts, owners)
         fixed = {"species": species, "origin": origin, "release": "none"}
@@ -103,7 +107,7 @@ def opened(source: GenomeSource, windows: Windows) -> Iterator[tuple[Contigs, li
 
     Raises:
         EpisomeError: a file is missing or wrong, the annotation speaks of contigs or bases that are not there, or its
-            sites are not where it says.
+            sites are not where it says, or every contig that it speaks of is left out by its name.
     """
     fasta = file(source.folder, source.fasta, _FASTA, "fasta")
     genes = file(source.folder, source.annotation, _ANNOTATION, "annotation")
@@ -114,14 +118,15 @@ def opened(source: GenomeSource, windows: Windows) -> Iterator[tuple[Contigs, li
         matched, names = aliases.reconcile(
             lengths, annotation.read(genes), table, windows.min_annotated, str(source.folder)
         )
-        transcripts = [transcript for transcript in matched if not left_out(transcript.contig)]
+        without = [name for name in lengths if left_out(name, table)]
+        transcripts = _remaining(matched, frozenset(without), source.folder)
         report = {
             "kind": "genome",
             "files": {"fasta": fasta.name, "annotation": genes.name},
             "contigs": len(lengths),
             "bases": sum(lengths.values()),
             "sequence": dataclasses.asdict(sequences.counts),
-            "names": names | {"left_out": [name for name in lengths if left_out(name)]},
+            "names": names | {"left_out": without},
             "soundness": soundness.check(sequences, transcripts, windows.min_motif_share),
             "genes": len({transcript.gene for transcript in transcripts}),
             "transcripts": len(transcripts),
@@ -129,9 +134,33 @@ def opened(source: GenomeSource, windows: Windows) -> Iterator[tuple[Contigs, li
         yield sequences, transcripts, report
 
 
-def left_out(contig: str) -> bool:
-    """Whether a contig is by its name a mitochondrion, an alternate haplotype or a patch; nothing is made of those."""
-    return _LEFT_OUT.fullmatch(contig) is not None
+def left_out(contig: str, table: Mapping[str, Sequence[str]] | None) -> bool:
+    """Whether a contig is a mitochondrion, a plastid, an alternate haplotype or a patch; nothing is made of those.
+
+    Args:
+        contig: name in the FASTA.
+        table: every name → all names of its contig (`aliases.read`), any of which may tell, as that of ``NC_012920.1``
+            does; None where there is no table.
+    """
+    return any(_LEFT_OUT.fullmatch(name) for name in (contig, *(table or {}).get(contig, ())))
+
+
+def _remaining(matched: Sequence[Transcript], without: frozenset[str], folder: Path) -> list[Transcript]:
+    """Transcripts on contigs that count.
+
+    Raises:
+        GenomeError: there is none; names some of their contigs.
+    """
+    found = [transcript for transcript in matched if transcript.contig not in without]
+    if not found:
+        named = sorted({transcript.contig for transcript in matched})
+        more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+        raise GenomeError(
+            f"{folder}: every annotated contig is by its name a mitochondrion, a plastid, an alternate haplotype or a "
+            f"patch, of which no rows are made: {', '.join(named[:_NAMED])}{more}; wanted: an annotation of others, or "
+            "other names in FASTA and annotation if these are none of that"
+        )
+    return found
 
 
 def file(folder: Path, name: str | None, endings: Sequence[str], key: str) -> Path:
