@@ -109,6 +109,9 @@ def test_two_names_of_one_contig_in_the_fasta_are_refused(tmp_path: Path) -> Non
 def test_a_transcript_beyond_the_end_of_its_contig_is_of_another_assembly() -> None:
     with pytest.raises(AliasError, match=r"'t' ends at 90 on '1', which has 89 bases .* one assembly\?"):
         aliases.reconcile({"1": 89}, [MODEL], None, 0.95, "here")
+    beyond = replace(MODEL, cds=((10, 40), (60, 93)))
+    with pytest.raises(AliasError, match=r"the CDS of transcript 't' ends at 93 on '1', which has 90 bases"):
+        aliases.reconcile({"1": 90}, [MODEL, beyond], None, 0.95, "here")
 
 
 def test_a_quick_look_refuses_only_what_has_nothing_in_common(tmp_path: Path) -> None:

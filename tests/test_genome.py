@@ -258,8 +258,15 @@ def test_missing_and_doubled_files_are_named(tmp_path: Path) -> None:
 
 def test_a_task_without_a_single_site_is_refused(tmp_path: Path) -> None:
     folder = edit(tmp_path, "genes.gtf", "\tCDS\t", "\tother\t")
-    with pytest.raises(EpisomeError, match="no window for task 'tis'"):
+    expected = (
+        r"no window for task 'tis'\. Of 18 genes, 18 make protein; of their representative transcripts 18 have a "
+        r"complete TSS, 18 an intron, 0 a complete start of translation\. Windows dropped: none\. Take 'tis' out of "
+        r"source\.tasks in params\.yaml"
+    )
+    with pytest.raises(EpisomeError, match=expected):
         load(folder, TIS)
+    with pytest.raises(EpisomeError, match=r"no window for task 'donor'.* Windows dropped: 18 too_many_n\."):
+        load(folder, DONOR, max_n_share=-1.0)
 
 
 def test_noncoding_genes_have_no_promoter_but_donors(tmp_path: Path) -> None:

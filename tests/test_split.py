@@ -49,7 +49,9 @@ def test_a_side_without_a_share_gets_no_contig() -> None:
 
 
 def test_too_few_contigs_are_refused() -> None:
-    with pytest.raises(EpisomeError, match=r"2 contig\(s\) cannot fill 3 splits"):
+    with pytest.raises(
+        EpisomeError, match=r"2 contig\(s\) cannot fill 3 splits; set windows\.split_by .* family or locus"
+    ):
         split.by_contig({"a": 1, "b": 1}, SHARES, 7)
 
 

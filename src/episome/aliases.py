@@ -114,8 +114,8 @@ def reconcile(
         where: what is being read, for errors.
 
     Raises:
-        AliasError: too few bases on known contigs, a contig with two names in the FASTA, or a transcript that ends
-            beyond its contig.
+        AliasError: too few bases on known contigs, a contig with two names in the FASTA, or a transcript that ends,
+            or whose CDS ends, beyond its contig.
     """
     weights: Counter[str] = Counter()
     for transcript in transcripts:
@@ -131,11 +131,13 @@ def reconcile(
         if (name := known[transcript.contig])
     ]
     for transcript in kept:
-        if transcript.span[1] > lengths[transcript.contig]:
-            raise AliasError(
-                f"{where}: transcript {transcript.id!r} ends at {transcript.span[1]} on {transcript.contig!r}, which "
-                f"has {lengths[transcript.contig]} bases in the FASTA; are the two of one assembly?"
-            )
+        # A coding part may reach beyond the exons of its transcript, if a file is wrong.
+        for what, parts in (("transcript", transcript.exons), ("the CDS of transcript", transcript.cds)):
+            if parts and parts[-1][1] > lengths[transcript.contig]:
+                raise AliasError(
+                    f"{where}: {what} {transcript.id!r} ends at {parts[-1][1]} on {transcript.contig!r}, which "
+                    f"has {lengths[transcript.contig]} bases in the FASTA; are the two of one assembly?"
+                )
     kept.sort(key=lambda t: (t.contig, t.span, t.id))
     return kept, {
         "renamed": {contig: name for contig, name in known.items() if name and name != contig},

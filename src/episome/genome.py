@@ -81,7 +81,7 @@ def load(
         for columns, labels, part in _parts(genome, single, several, windows, f"{seed}:{species}"):
             frames.append(dataset.build(columns | fixed, labels, [task.name for task in tasks]))
             reports |= part
-        _refuse_empty(source.folder, reports)
+        _refuse_empty(source.folder, reports, genome)
         report |= {"split": owners.report(), "tasks": reports}
         return pd.concat(frames, ignore_index=True), report, list(_corpus(genome, windows, seed))
 
@@ -195,10 +195,19 @@ def _recipes(tasks: Sequence[Task], windows: Windows) -> tuple[list[Task], list[
     return single, several
 
 
-def _refuse_empty(folder: Path, reports: Mapping[str, Any]) -> None:
+def _refuse_empty(folder: Path, reports: Mapping[str, Any], genome: Genome) -> None:
+    """Refuse a task without a positive, and say what there was to make one of."""
     for task, report in reports.items():
         if not any(counts.get("positive") for counts in report["rows"].values()):
-            raise GenomeError(f"{folder}: no window for task {task!r}; dropped: {report.get('dropped', 'none')}")
+            genes = genome.genes
+            dropped = ", ".join(f"{count} {reason}" for reason, count in report.get("dropped", {}).items()) or "none"
+            raise GenomeError(
+                f"{folder}: no window for task {task!r}. Of {len(genes)} genes, {len(genome.coding)} make protein; of "
+                f"their representative transcripts {sum(gene.tss_complete for gene in genes)} have a complete TSS, "
+                f"{sum(bool(gene.introns) for gene in genes)} an intron, {sum(gene.start_complete for gene in genes)} "
+                f"a complete start of translation. Windows dropped: {dropped}. Take {task!r} out of source.tasks in "
+                "params.yaml, or give an annotation that has what it needs"
+            )
 
 
 def _columns(genome: Genome, found: Places, width: int, before: int, kinds: Sequence[str]) -> dict[str, Any]:

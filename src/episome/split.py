@@ -43,7 +43,10 @@ def by_contig(sizes: Mapping[str, int], shares: SplitShares, seed: int) -> dict[
     """
     asked = {side: getattr(shares, side) for side in SPLITS if getattr(shares, side) > 0}
     if len(sizes) < len(asked):
-        raise EpisomeError(f"{len(sizes)} contig(s) cannot fill {len(asked)} splits; split by group instead")
+        raise EpisomeError(
+            f"{len(sizes)} contig(s) cannot fill {len(asked)} splits; set windows.split_by in params.yaml to family or "
+            "locus, which need no contig of their own for each split"
+        )
     total = sum(sizes.values())
     lacking = {side: share * total for side, share in asked.items()}
     sides: dict[str, Split] = {}
