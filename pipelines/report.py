@@ -7,9 +7,11 @@ from pathlib import Path
 
 from episome import params, species, study, transfer
 from episome.params import Params
+from episome.policy import DistanceNumbers
 from episome.report import book
 from episome.report.cells import Grid, Setting, cells
 from episome.study import Run
+from episome.transferscores import Pair
 from episome.types import EpisomeError
 
 
@@ -52,7 +54,7 @@ def setting(chosen: Params, runs: list[Run], left_out: dict[str, str]) -> Settin
     """What params.yaml says of a study.
 
     Raises:
-        EpisomeError: runs of no world or of two, a species that is not in params.yaml, or two without a distance.
+        EpisomeError: runs of no world or of two, or a species that is not in params.yaml.
     """
     worlds = {run.world for run in runs}
     if len(worlds) != 1:
@@ -63,20 +65,32 @@ def setting(chosen: Params, runs: list[Run], left_out: dict[str, str]) -> Settin
     drift = {
         world.motif_divergence for world in chosen.world.values() if {run.target for run in runs} & {*world.species}
     }
-    numbers = chosen.transfer.distance
+    distances, lacking = _distances(names, chosen.transfer.distance)
     return Setting(
         world=runs[0].world,
         simulated=any(chosen.of(run.target).simulated for run in runs),
         # The one furthest from the published drift speaks for the study.
         motif_divergence=max(drift, key=lambda value: abs(value - 1), default=1.0),
         species=tuple(names),
-        distances={(a, b): transfer.distance(names[a], names[b], numbers).value for a, b in combinations(names, 2)},
+        distances=distances,
+        unknown=lacking,
         near=species.NEAR,
         left_out=left_out,
         bootstrap=chosen.evaluate.bootstrap,
         confidence=chosen.evaluate.confidence,
         seed=chosen.seed,
     )
+
+
+def _distances(names: dict[str, str], numbers: DistanceNumbers) -> tuple[dict[Pair, float], dict[Pair, str]]:
+    """Of every two species, by key, and why some have none."""
+    found, unknown = dict[Pair, float](), dict[Pair, str]()
+    for a, b in combinations(names, 2):
+        try:
+            found[a, b] = transfer.distance(names[a], names[b], numbers).value
+        except species.SpeciesError as error:
+            unknown[a, b] = str(error)
+    return found, unknown
 
 
 if __name__ == "__main__":

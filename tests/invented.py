@@ -107,7 +107,7 @@ def _pair(made: Study, task: str, seed: int, pair: tuple[str, str]) -> None:
     inside = {f"cka_{third}": 0.98 - 0.1 * apart - less for third, less in _THIRDS.items()}
     inside |= {f"weight_change_{third}": 0.02 + 0.02 * apart + less / 4 for third, less in _THIRDS.items()}
     inside["tokens"] = 1e6
-    inside["probe_retention"] = 0.99 - 0.1 * apart
+    inside["check_donor"] = 0.9 - 0.1 * apart
     noise = _EASE[task] - 0.7 + 0.5 * apart + 0.1 * seed
     about |= {
         "method": "adapted",

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from episome import curves
 from episome.curves import Learning
-from episome.report import checks, scores, words
+from episome.report import book, checks, drawing, matrices, scores, words
 from episome.report.cells import Grid, interval
 from episome.study import Predictions
 from episome.transferscores import undefined
@@ -133,7 +133,7 @@ def test_a_training_of_two_tasks_counts_once_in_the_resources() -> None:
     assert found["seconds"] == [90.0]
     assert found["epoch_seconds"] == [30.0]
     assert found["million_tokens"] == [2.0]
-    assert found["load_seconds"] == []
+    assert found.keys() == scores.RESOURCES.keys()
 
 
 def pair(**changes: float) -> Grid:
@@ -251,6 +251,50 @@ def test_runs_that_do_not_belong_together_are_refused() -> None:
         made.grid()
     with pytest.raises(EpisomeError, match="no distance of elf and orc"):
         invented.setting().distance(("elf", "orc"))
+
+
+def test_an_adapted_run_of_one_seed_stands_for_no_other_seed() -> None:
+    made = Study(species=("human", "mouse"), tasks=("donor",))
+    for seed in (1, 2, 3):
+        made.add(5.0, target="mouse", task="donor", method="scratch", seed=seed)
+    made.add(1.0, target="mouse", task="donor", method="adapted", donor="human", policy="interpolated", seed=2)
+    made.add(1.0, target="mouse", task="donor", method="kmer", seed=1)
+    frame = scores.table(made.grid())
+    # one difference and its opposite: nothing can be said; three would give 0.25
+    assert only(frame, method="adapted")["p_seeds_smallest"] == 1
+    assert only(frame, method="kmer")["p_seeds_smallest"] == 0.25
+
+
+def test_pairs_without_a_distance_are_left_out_with_their_reason() -> None:
+    why = "no divergence time of fly is known"
+    gaps = {(other, "fly"): why for other in ("human", "mouse", "zebrafish")}
+    grid = invented.full().grid(
+        distances={pair: value for pair, value in DISTANCES.items() if "fly" not in pair}, unknown=gaps
+    )
+    assert grid.setting.measured == ("human", "mouse", "zebrafish")
+    frame = scores.by_distance(grid)
+    about = {"task": "donor", "method": "adapted", "donor": "fly", "target": "human"}
+    assert pd.isna(only(frame, **about)["value"])
+    assert only(frame, **about)["reason"] == why
+    assert scores.correlations(grid)["donor", "adapted"].species == 3
+    adjusted = scores.performance(grid)
+    adjusted = adjusted[adjusted["metric"] == "distance_adjusted_efficiency"]
+    assert only(adjusted, task="donor", donor="fly", target="human")["reason"] == why
+    assert pd.notna(only(adjusted, task="donor", donor="mouse", target="human")["value"])
+    sheet = matrices.distance(grid)
+    assert f"Without a distance: human, fly: {why}" in sheet.panels[0].caption
+    assert f"fly → human: missing ({why})" in sheet.panels[0].words
+    assert all(drawing.svg(panel, grid.marks).svg for panel in sheet.panels)
+
+
+def test_a_study_without_any_distance_is_reported_all_the_same() -> None:
+    made = invented.full(species=("human", "mouse"), tasks=("donor",))
+    grid = made.grid(distances={}, unknown={("human", "mouse"): "no tree"})
+    assert grid.setting.measured == ("human",)
+    found = checks.near_pairs_save(grid)
+    assert (found.held, "human → mouse: no tree" in found.words) == (None, True)
+    assert scores.correlations(grid)["donor", "adapted"].rho is None
+    assert book.files(grid)["dashboard.html"]
 
 
 def test_draws_without_a_class_give_no_interval() -> None:

@@ -56,6 +56,15 @@ def test_a_drifted_world_is_said(project: Path) -> None:
     assert "motif_divergence is 0.5; 1 is the published drift" in Path("out/table.md").read_text()
 
 
+def test_a_species_without_a_known_distance_stops_no_report(project: Path) -> None:
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("Drosophila melanogaster", "Musca nowhere"))
+    write(Path("full"), "mouse_sim")
+    report.main(Path("full"), Path("out"))
+    assert "human_sim, fly_sim: " in Path("out/table.md").read_text()
+    assert "Musca nowhere" in Path("out/table.md").read_text()
+
+
 def test_what_is_no_study_is_refused(project: Path) -> None:
     with pytest.raises(EpisomeError, match=r"empty: no runs\.jsonl in it or in a folder of it"):
         report.main(Path("empty"), Path("out"))

@@ -1,12 +1,13 @@
 """Runs of a transfer study as cells: the seeds of one question together, judged on the same draws of test groups."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 import numpy as np
 
 from episome import metrics, significance
+from episome.grid import ONE_SEED
 from episome.metrics import Draws, Floats
 from episome.significance import Difference, SignFlip
 from episome.study import Predictions, Run
@@ -30,12 +31,13 @@ class Setting:
         simulated: the sequences are of no living thing.
         motif_divergence: of the simulated world; 1.0 is the published drift.
         species: keys in the order in which they are shown; what runs hold beside these is refused.
-        distances: of every two species, in one order or both.
+        distances: of every two species but those of `unknown`, in one order or both.
         near: distances below it are near.
         left_out: species → why the study has no run on it.
         bootstrap: draws of groups; also the most relabellings that the Mantel test looks at.
         confidence: two-sided coverage of the intervals.
         seed: of the draws.
+        unknown: two species, in one order or both → why they have no distance.
     """
 
     world: str
@@ -48,6 +50,23 @@ class Setting:
     bootstrap: int
     confidence: float
     seed: int
+    unknown: Mapping[Pair, str] = field(default_factory=dict)
+
+    def lacking(self, pair: Pair) -> str:
+        """Why a pair has no distance; "" where it has one."""
+        return self.unknown.get(pair, self.unknown.get(pair[::-1], ""))
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Species that all have a distance to each other: while a pair has none, who lacks most goes, last first."""
+        left = list(self.species)
+
+        def gaps(name: str) -> int:
+            return sum(bool(self.lacking((name, other))) for other in left)
+
+        while left and gaps(worst := max(reversed(left), key=gaps)):
+            left.remove(worst)
+        return tuple(left)
 
     def distance(self, pair: Pair) -> float:
         """Of donor and target, either way round.
@@ -207,11 +226,15 @@ def difference(first: Cell, second: Cell) -> Difference:
 
 
 def over_seeds(first: Cell, second: Cell) -> SignFlip | None:
-    """Sign flips of the differences by seed; None where the two share no seed. One run alone stands for every seed."""
+    """Sign flips of the differences by seed; None where the two share no seed.
+
+    The one run of a method that no seed changes (`grid.ONE_SEED`) stands for every seed; of all others only the seeds
+    that both have are compared.
+    """
     ours, theirs = (_by_seed(cell) for cell in (first, second))
-    if len(theirs) == 1:
+    if second.method in ONE_SEED and len(theirs) == 1:
         theirs = dict.fromkeys(ours, *theirs.values())
-    if len(ours) == 1:
+    if first.method in ONE_SEED and len(ours) == 1:
         ours = dict.fromkeys(theirs, *ours.values())
     shared = sorted(ours.keys() & theirs.keys())
     return significance.sign_flip([ours[seed] - theirs[seed] for seed in shared]) if shared else None

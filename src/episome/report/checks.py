@@ -93,8 +93,10 @@ def near_pairs_save(grid: Grid) -> Check:
     total, failures, open_ones = 0, [], []
     for task in grid.tasks:
         for pair, score in scores.data_efficiency(grid, task).items():
-            if grid.setting.distance(pair) < grid.setting.near:
-                name = f"task {task}, {pair[0]} → {pair[1]}"
+            name = f"task {task}, {pair[0]} → {pair[1]}"
+            if why := grid.setting.lacking(pair):
+                open_ones.append(f"{name}: {why}")
+            elif grid.setting.distance(pair) < grid.setting.near:
                 enough = _enough(score)
                 if enough is None:
                     open_ones.append(f"{name}: {score.reason}")

@@ -139,17 +139,30 @@ _METHODS: dict[Method, str] = {"zero_shot": "zero-shot", "adapted": "adapted"}
 
 def _points(data: pd.DataFrame, grid: Grid, about: tuple[str, Method], found: Mantel | None) -> Panel:
     task, method = about
-    said = tested(found) if found else "No run."
+    said = (tested(found) if found else "No run.") + _left_out(grid)
     return Panel(
         name=f"{task}-{method}-distance",
         group=task,
         title=_METHODS[method],
         caption=said,
-        words="; ".join(f"{_who(line)} at {line['distance']:.2f}: {spoken(line)}" for line in scores.lines(data)),
+        words="; ".join(f"{_who(line)}{_at(line)}: {spoken(line)}" for line in scores.lines(data)),
         data=data,
         draw=partial(_scatter, data=data.dropna(subset=["value"]), grid=grid, found=found),
         height=3.6,
     )
+
+
+def _at(line: Mapping[str, Any]) -> str:
+    return f" at {line['distance']:.2f}" if pd.notna(line["distance"]) else ""
+
+
+def _left_out(grid: Grid) -> str:
+    """Pairs without a distance, and the species that the test is therefore without."""
+    setting = grid.setting
+    if not setting.unknown:
+        return ""
+    pairs = "; ".join(f"{a}, {b}: {why}" for (a, b), why in setting.unknown.items())
+    return f" Without a distance: {pairs}. The test is over {', '.join(setting.measured)}."
 
 
 def _scatter(figure: Canvas, data: pd.DataFrame, grid: Grid, found: Mantel | None) -> None:
@@ -200,4 +213,4 @@ def tested(found: Mantel) -> str:
 def correlated(grid: Grid) -> list[str]:
     """Of every task and method, how performance goes with distance."""
     found = scores.correlations(grid)
-    return [f"{task}, {_METHODS[method]}: {tested(each)}" for (task, method), each in found.items()]
+    return [f"{task}, {_METHODS[method]}: {tested(each)}{_left_out(grid)}" for (task, method), each in found.items()]

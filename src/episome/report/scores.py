@@ -15,15 +15,14 @@ from episome.studyparams import Method
 from episome.transferscores import Pair, Score
 
 PANELS = ("zero_shot", "adapted", "performance_loss", "scratch")
-SINGLE = ("probe_retention", "check_donor", "check_nothing")
-"""Extra numbers of a run that are no layer's: what it kept, and validation AUROC after the check's short trainings."""
+SINGLE = ("check_donor", "check_nothing")
+"""Extra numbers of a run that are no layer's: validation AUROC after the check's short trainings."""
 THIRDS = ("shallow", "middle", "deep")
 RESOURCES = {
     "seconds": "seconds of training",
     "epoch_seconds": "seconds an epoch",
     "peak_gb": "peak memory, GB",
     "million_tokens": "tokens seen, million",
-    "load_seconds": "seconds to load",
 }
 _NUMBERS = ("value", "low", "high", "seed_sd", "n", "seeds")
 
@@ -101,9 +100,9 @@ def _shares(grid: Grid, task: str, share: Callable[[float, float, float], Score]
 
 
 def by_distance(grid: Grid) -> pd.DataFrame:
-    """Zero-shot and adapted AUROC of every pair beside its distance."""
+    """Zero-shot and adapted AUROC of every pair beside its distance; without a value where it has no distance."""
     lines = [
-        {"task": task, "method": method, **line, "distance": grid.setting.distance((line["donor"], line["target"]))}
+        {"task": task, "method": method, **line, **_apart(grid, (line["donor"], line["target"]))}
         for task in grid.tasks
         for method in ("zero_shot", "adapted")
         for line in _pairs(grid, task, method)
@@ -111,13 +110,21 @@ def by_distance(grid: Grid) -> pd.DataFrame:
     return _frame(lines, ("task", "method", "donor", "target", "distance", *_NUMBERS, "reason"))
 
 
+def _apart(grid: Grid, pair: Pair) -> dict[str, Any]:
+    """Distance of a pair, or that it has no place among the others and why."""
+    if why := grid.setting.lacking(pair):
+        return {"distance": None, "value": None, "low": None, "high": None, "reason": why}
+    return {"distance": grid.setting.distance(pair)}
+
+
 def correlations(grid: Grid) -> dict[tuple[str, Method], Mantel]:
-    """Task and method → distance against AUROC, tested over relabellings of the species."""
+    """Task and method → distance against AUROC, tested over relabellings of the species that all have a distance."""
     setting, methods = grid.setting, tuple[Method, ...](("zero_shot", "adapted"))
+    measured = set(setting.measured)
     return {
         (task, method): mantel.mantel(
             setting.distances,
-            {pair: cell.value for pair, cell in grid.of(task, method).items()},
+            {pair: cell.value for pair, cell in grid.of(task, method).items() if measured >= {*pair}},
             permutations=setting.bootstrap,
             seed=setting.seed,
         )
@@ -192,13 +199,14 @@ def performance(grid: Grid) -> pd.DataFrame:
 def _efficiencies(grid: Grid, task: str) -> list[dict[str, Any]]:
     found = _shares(grid, task, transferscores.efficiency)
     done = {(line["donor"], line["target"]): line for line in found if "value" in line}
-    apart = {pair: grid.setting.distance(pair) for pair in done}
-    scores = {pair: Score(value=line["value"], reason=line["reason"]) for pair, line in done.items()}
+    apart = {pair: grid.setting.distance(pair) for pair in done if not grid.setting.lacking(pair)}
+    scores = {pair: Score(value=done[pair]["value"], reason=done[pair]["reason"]) for pair in apart}
     adjusted = transferscores.adjusted_efficiency(scores, apart)
     ours = [{"metric": "transfer_efficiency", "method": "adapted", **line} for line in found]
     for line in found:
         pair = line["donor"], line["target"]
-        score = _score(adjusted[pair]) if pair in adjusted else {"reason": line["reason"]}
+        why = grid.setting.lacking(pair) if pair in done else line["reason"]
+        score = _score(adjusted[pair]) if pair in adjusted else {"reason": why}
         about = {"metric": "distance_adjusted_efficiency", "method": "adapted", "donor": pair[0], "target": pair[1]}
         ours.append(about | {name: line[name] for name in ("n", "seeds") if name in line} | score)
     return ours
@@ -340,7 +348,6 @@ def resources(grid: Grid) -> dict[Method, dict[str, list[float]]]:
             "epoch_seconds": [run.seconds / run.extra.get("epochs", len(run.curve)) for run in timed if run.curve],
             "peak_gb": [run.peak_bytes / 1e9 for run in runs if run.peak_bytes],
             "million_tokens": [run.extra["tokens"] / 1e6 for run in runs if "tokens" in run.extra],
-            "load_seconds": [run.extra["load_seconds"] for run in runs if "load_seconds" in run.extra],
         }
     return answer
 
