@@ -57,7 +57,7 @@ class Study(Frozen):
         methods: what `make study` runs; ``scratch`` is always among them, since its adapters are the donors'.
         policies: of ``adapted``; ``shuffled`` is ``interpolated`` with the distances dealt out anew among the pairs.
         reduced: what the stage `study` runs, with the adapters that the pipeline has trained.
-        probe_rows: training rows of the donor on which retention is measured.
+        probe_rows: training rows of the donor on which CKA of the layers before and after is taken.
         full_learning_rate: of full fine-tuning.
         workers: trainings at a time, one thread each; 1: one at a time with `compute.threads`.
     """
