@@ -1,5 +1,6 @@
 """Training on toy sequences whose answer is known: what is learned, kept, held back and reproduced."""
 
+import re
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from functools import cache
@@ -421,3 +422,16 @@ def test_a_part_that_speaks_against_itself_is_left_out_and_the_rest_weighed_anew
     assert factor[1] == 0
     mean = (1 / (1 + np.exp(-(good * factor[0] + intercept)))).mean()
     assert mean == pytest.approx(labels.mean(), abs=0.02)
+
+
+def test_levelling_brings_the_mean_probability_to_the_share_of_positives(base: Path) -> None:
+    rows = toy_rows()
+    subject = trained(base, rows)
+    judging = split(subject, rows, "val")
+    with torch.no_grad():
+        subject.head.bias += 2.0
+    stacking.level(subject, judging)
+    logits = subject.logits(judging)
+    for k in range(2):
+        there = judging.labels[:, k] >= 0
+        assert (1 / (1 + np.exp(-logits[there, k]))).mean() == pytest.approx(judging.labels[there, k].mean(), abs=1e-5)

@@ -73,14 +73,24 @@ def load_factors(model: PeftModel, file: Path, *, scale: float) -> None:
         scale: alpha / r that the factors were trained with.
 
     Raises:
-        EpisomeError: the file adapts other layers, or with a higher rank, than `model` does.
+        EpisomeError: there is no such file, or it adapts other layers, or with a higher rank, than `model` does.
     """
-    fill(model, load_file(file), scale=scale, said=str(file))
+    fill(model, _stored(file), scale=scale, said=str(file))
 
 
 def read(folder: Path) -> dict[str, Tensor]:
-    """The factors saved in `folder`, under peft's names."""
-    return load_file(folder / WEIGHTS)
+    """The factors saved in `folder`, under peft's names.
+
+    Raises:
+        EpisomeError: no adapter is there.
+    """
+    return _stored(folder / WEIGHTS)
+
+
+def _stored(file: Path) -> dict[str, Tensor]:
+    if not file.is_file():
+        raise EpisomeError(f"{file}: no such file; wanted an adapter to start from, so train that species first")
+    return load_file(file)
 
 
 def fill(model: PeftModel, saved: Mapping[str, Tensor], *, scale: float, said: str) -> None:
