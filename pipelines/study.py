@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from multiprocessing import connection, get_context, parent_process
 from os import _exit
@@ -26,7 +26,8 @@ from episome.trials import Setting
 from episome.types import EpisomeError
 from pipelines import paths
 
-Done = tuple[Job, list[Run] | EpisomeError]
+Outcome = list[Run] | EpisomeError
+Done = tuple[Job, Outcome]
 
 
 def full() -> None:
@@ -176,13 +177,14 @@ def _begin(setting: Setting, left_out: dict[str, str]) -> None:
 def _fingerprint(setting: Setting) -> str:
     """Names all that a run depends on, but for what says which runs there are."""
     chosen = setting.chosen
-    sections = {"seed", "tasks", "species", "lora", "head", "train", "transfer", "evaluate"}
+    sections = {"seed", "tasks", "species", "lora", "head", "train", "transfer", "compute", "evaluate", "rivals"}
     about = chosen.model_dump(mode="json", include=sections)
     which = {"seeds", "methods", "curves", "reduced", "workers"}  # policies are in: they set the budget of `scratch`
     about["study"] = chosen.study.model_dump(mode="json", exclude=which)
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     files = [setting.base / name for name in ("model.safetensors", "tokenizer.json")]
-    for path in [*files, *setting.rows.values()]:
+    tree = chosen.transfer.distance.newick  # its path is in `transfer`, its branches are not
+    for path in [*files, *setting.rows.values(), *([] if tree is None else [tree])]:
         digest.update(hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b"missing")
     return digest.hexdigest()
 
@@ -195,7 +197,10 @@ def _is_done(setting: Setting, job: Job, done: set[str]) -> bool:
 
 
 def _performed(setting: Setting, jobs: list[Job], workers: int) -> Iterator[Done]:
-    """Do the jobs, in this process or in several of one thread each; answers them as they end."""
+    """Do the jobs, in this process or in several of one thread each; answers them as they end.
+
+    What nobody foresaw ends the study, but not before the trainings that run by then are answered; no other begins.
+    """
     if workers == 1:
         _settle(setting.threads)
         for job in jobs:
@@ -203,16 +208,36 @@ def _performed(setting: Setting, jobs: list[Job], workers: int) -> Iterator[Done
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_worker) as pool:
         began = {pool.submit(_tried, setting, job): job for job in jobs}
-        for each in as_completed(began):
+        try:
+            yield from _ended(began)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # leaving the pool waits for those that run
+
+
+def _ended(began: dict[Future[Outcome], Job]) -> Iterator[Done]:
+    """Jobs as they end; after an error that no training raises, those that run are awaited and it is raised."""
+    unforeseen = None
+    for each in as_completed(began):
+        if each.cancelled():
+            continue
+        if error := each.exception():
+            unforeseen = unforeseen or error
+            for other in began:
+                other.cancel()
+        else:
             yield began[each], each.result()
+    if unforeseen:
+        raise unforeseen
 
 
-def _tried(setting: Setting, job: Job) -> list[Run] | EpisomeError:
-    """The runs, or why there are none: one training that diverges must not cost the others."""
+def _tried(setting: Setting, job: Job) -> Outcome:
+    """The runs, or why there are none: one training that fails must not cost the others."""
     try:
         return trials.perform(setting, job)
     except EpisomeError as error:
         return error
+    except RuntimeError as error:  # torch's, e.g. of a decomposition that does not converge
+        return EpisomeError(f"{type(error).__name__}: {error}")
 
 
 def _settle(threads: int) -> None:
@@ -234,7 +259,7 @@ def _worker() -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def _told(job: Job, outcome: list[Run] | EpisomeError) -> str:
+def _told(job: Job, outcome: Outcome) -> str:
     if isinstance(outcome, EpisomeError):
         return f"{job.shown}: FAILED: {outcome}"
     scores = ", ".join(f"{run.task} AUROC {run.test['auroc']['value']:.3f}" for run in outcome)

@@ -31,10 +31,11 @@ from episome.classifier import Classifier, Examples, load_classifier
 from episome.effort import Course
 from episome.grid import Job
 from episome.learning import Train
-from episome.params import Params
+from episome.params import FloorCut, Params
 from episome.rivals import roster
 from episome.study import Predictions, Run
 from episome.studyparams import Method, RowsAtMost
+from episome.types import EpisomeError
 
 Floats = NDArray[np.float64]
 _RIVALS: dict[Method, roster.Name] = {"kmer": "kmer", "word2vec_nb": "word2vec_nb", "cnn": "cnn", "lstm": "lstm"}
@@ -149,7 +150,7 @@ def judged(
     answers, labels = val[label].to_numpy(), test[label].to_numpy()
     temperature = calibration.temperature(scores[0], answers)
     on_val, on_test = (calibration.sigmoid(part, temperature) for part in scores)
-    threshold = calibration.threshold_by(numbers.threshold, on_val, answers)
+    threshold, noted = _cut(setting, job, on_val, answers)
     report = metrics.evaluate(
         labels,
         on_test,
@@ -161,7 +162,7 @@ def judged(
     )
     curve, extra = (
         about.pop("course", Course()).curves.get(task, ()),
-        {"temperature": temperature, "threshold": threshold},
+        {"temperature": temperature, "threshold": threshold, **noted},
     )
     about["extra"] = {**about.get("extra", {}), **extra, "threads": float(setting.threads)}
     run = Run(
@@ -185,6 +186,23 @@ def judged(
         Predictions(labels=labels.astype(np.int8), probabilities=on_test, groups=test["group"].tolist()),
     )
     return run
+
+
+def _cut(setting: Setting, job: Job, probabilities: Floats, labels: NDArray[Any]) -> tuple[float, dict[str, float]]:
+    """Threshold from validation rows, and a note where the floor of ``evaluate.threshold`` is out of reach.
+
+    The rule is the platform's, for its own adapters; a rival is cut where its MCC is best. A floor that one run cannot
+    reach is a finding about it: it is cut by MCC too, and ``floor_unreached`` says which floor.
+    """
+    rule = setting.chosen.evaluate.threshold
+    if job.method in _RIVALS:
+        return calibration.threshold(probabilities, labels), {}
+    try:
+        return calibration.threshold_by(rule, probabilities, labels), {}
+    except EpisomeError:
+        if not isinstance(rule, FloorCut):
+            raise
+        return calibration.threshold(probabilities, labels), {"floor_unreached": rule.at_least}
 
 
 def _trained(setting: Setting, job: Job) -> list[Run]:
@@ -305,7 +323,7 @@ def _composed(setting: Setting, job: Job, subject: Classifier) -> tuple[Examples
 
 
 def probe_rows(setting: Setting, job: Job, subject: Classifier) -> Examples:
-    """Training rows of the donor, or of the target where there is none, the same for every run."""
+    """Training rows of the donor, or of the target where there is none, the same for every run: for CKA."""
     rows = _learn(setting, job.target if job.donor == "base" else job.donor, 1.0, 0)
     return subject.examples(rows.iloc[grid.ranked(rows, setting.chosen.seed)[: setting.chosen.study.probe_rows]])
 
