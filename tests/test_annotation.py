@@ -14,7 +14,7 @@ from tests import tiny_genome
 
 def parse(folder: Path, *lines: str) -> list[Transcript]:
     (folder / "genes").write_text("\n".join(lines) + "\n")
-    return annotation.read(folder / "genes")
+    return annotation.read(folder / "genes").transcripts
 
 
 def gtf(
@@ -95,8 +95,8 @@ def test_what_is_written_is_read(
     for name, lines in (("a.gtf", as_gtf(written)), ("a.gff3", as_gff3(written))):
         data = (newline.join(lines) + newline).encode()
         (folder / name).write_bytes(gzip.compress(data) if packed else data)
-    assert annotation.read(folder / "a.gtf") == written
-    assert annotation.read(folder / "a.gff3") == written
+    assert annotation.read(folder / "a.gtf") == (written, 0)
+    assert annotation.read(folder / "a.gff3") == (written, 0)
     for name in ("a.gtf", "a.gff3"):
         assert set(annotation.contigs(folder / name)) == {transcript.contig for transcript in written}
 
@@ -207,6 +207,41 @@ def test_a_transcript_of_cds_lines_only_has_them_for_exons(tmp_path: Path) -> No
     assert (came.start_complete, came.tss_complete) == (True, False)
 
 
+def test_augustus_gene_and_transcript_lines_with_a_bare_id_are_passed_over(tmp_path: Path) -> None:
+    bare = [f"1\tAUGUSTUS\t{kind}\t1\t90\t1\t+\t.\t{name}" for kind, name in (("gene", "g1"), ("transcript", "g1.t1"))]
+    parts = [gtf(kind, 1, 90, "g1.t1", gene="g1", phase="0") for kind in ("CDS", "exon")]
+    (came,) = parse(tmp_path, *bare, *parts)
+    assert (came.id, came.gene, came.exons, came.cds) == ("g1.t1", "g1", ((0, 90),), ((0, 90),))
+
+
+def test_the_first_line_with_attributes_tells_the_dialect(tmp_path: Path) -> None:
+    (came,) = parse(
+        tmp_path,
+        gff3("region", 1, 900, "."),
+        gff3("assembly_gap", 1, 9, ""),
+        gff3("mRNA", 1, 90, "ID=t;Parent=g"),
+        gff3("exon", 1, 90, "Parent=t"),
+    )
+    assert (came.id, came.gene) == ("t", "g")
+    # What came before that line counts.
+    with pytest.raises(AnnotationError, match="line 1: exon without Parent"):
+        parse(tmp_path, gff3("exon", 1, 900, "."), gff3("exon", 1, 90, "Parent=t"))
+
+
+@pytest.mark.parametrize("strand", [".", "?"])
+def test_transcripts_without_a_strand_are_left_out_and_counted(tmp_path: Path, strand: str) -> None:
+    # `half` has an exon without: the other alone would make a wrong model of it.
+    lines = [gtf("exon", 1, 90, "t"), gtf("exon", 1, 90, "none", at="1" + strand), gtf("exon", 1, 90, "half")]
+    lines += [gtf("exon", 201, 290, name, at="1" + strand) for name in ("none", "half")]
+    (tmp_path / "genes").write_text("\n".join(lines) + "\n")
+    came = annotation.read(tmp_path / "genes")
+    assert ([t.id for t in came.transcripts], came.strandless) == (["t"], 2)
+    gff = [gff3("exon", 1, 90, "Parent=a"), gff3("exon", 1, 90, "Parent=b", at="1" + strand)]
+    assert [t.id for t in parse(tmp_path, *gff)] == ["a"]
+    with pytest.raises(AnnotationError, match=r"none of 2 transcripts has a strand; wanted: \+ or - in column 7"):
+        parse(tmp_path, *(line.replace("\t+\t", f"\t{strand}\t").replace('"t"', '"half"') for line in lines))
+
+
 def test_flybase_gff3_shares_exons_and_leaves_transcripts_out(tmp_path: Path) -> None:
     came = parse(
         tmp_path,
@@ -278,7 +313,7 @@ def test_the_representative_is_canonical_then_mane_then_longest_coding_then_long
         (gtf("exon", 0, 9), "line 3: from '0' to '9'"),
         (gtf("exon", 9, 1), "line 3: from '9' to '1'"),
         (gtf("exon", 1, 9).replace("\t9\t", "\tx\t"), "line 3: from '1' to 'x'"),
-        (gtf("exon", 1, 9, at="1."), "line 3: strand '.' of exon 't'"),
+        (gtf("exon", 1, 9, at="1x"), "line 3: strand 'x' of exon 't'"),
         ('1\tx\texon\t1\t9\t.\t+\t.\tname "e"', "line 3: no gene_id"),
         ('1\tx\texon\t1\t9\t.\t+\t.\tgene_id "g";', "line 3: exon without transcript_id"),
         (gtf("exon", 1, 9, gene="h"), "line 3: transcript 't' belongs to gene 'h' here and to 'g' before"),

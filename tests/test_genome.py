@@ -269,6 +269,15 @@ def test_a_task_without_a_single_site_is_refused(tmp_path: Path) -> None:
         load(folder, DONOR, max_n_share=-1.0)
 
 
+def test_transcripts_without_a_strand_are_counted_in_the_report(tmp_path: Path) -> None:
+    lines = tiny_genome.gtf_lines("odd", "c0", (20, 1020), ".")
+    folder = tiny_genome.write(tmp_path)
+    with (folder / "genes.gtf").open("a") as gtf:
+        gtf.write("\n".join(lines) + "\n")
+    _, report, _ = load(folder)
+    assert (report["transcripts"], report["strandless"]) == (18, 1)
+
+
 def test_noncoding_genes_have_no_promoter_but_donors(tmp_path: Path) -> None:
     folder = edit(
         tmp_path, "genes.gtf", 'gene_id "c0g0"; gene_biotype "protein_coding"', 'gene_id "c0g0"; gene_biotype "lncRNA"'

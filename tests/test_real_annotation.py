@@ -32,7 +32,7 @@ def folder(request: pytest.FixtureRequest, shared: Path) -> Path:
 
 
 def test_counts_are_those_of_a_count_by_hand(folder: Path) -> None:
-    models, came = by_hand(annotation_of(folder)), annotation.read(annotation_of(folder))
+    models, came = by_hand(annotation_of(folder)), annotation.read(annotation_of(folder)).transcripts
     spaces = {space for model in models.values() for space in between(model)}
     introns = {space for space in spaces if space[2] - space[1] + 1 >= SHORTEST_INTRON}
     starts = all_starts(models)
@@ -63,7 +63,7 @@ def test_gffread_reads_the_same_models(folder: Path, tmp_path: Path) -> None:
     rows = [line.split("\t") for line in (tmp_path / "table").read_text().splitlines()]
     # gffread also takes FlyBase's RNA-seq junctions, which have no Parent, for transcripts of one exon.
     theirs = {row[0]: row[1:] for row in rows if not row[0].startswith("FBsf")}
-    models, came = by_hand(annotation_of(folder)), {t.id: t for t in annotation.read(annotation_of(folder))}
+    models, came = by_hand(annotation_of(folder)), {t.id: t for t in annotation.read(annotation_of(folder)).transcripts}
     # It keeps one of two that are alike in a gene without a line of its own.
     alike = {name for name, t in came.items() if any(came[other].exons == t.exons for other in theirs)}
     assert set(theirs) <= set(came) == set(theirs) | alike
@@ -97,7 +97,7 @@ def test_gffread_turns_gtf_into_gff3_and_the_models_stay(folder: Path, tmp_path:
     def told(path: Path) -> dict[str, tuple[object, ...]]:
         return {
             t.id: (t.gene, t.contig, t.strand, t.exons, bool(t.cds), t.biotype, t.rank, t.tss_complete)
-            for t in annotation.read(path)
+            for t in annotation.read(path).transcripts
         }
 
     assert told(tmp_path / "genes.gff3") == told(tmp_path / "genes.gtf")
@@ -140,7 +140,7 @@ def places(transcript: Transcript) -> dict[tuple[str, int], int]:
 
 def test_a_hundred_sites_of_each_kind_and_strand_are_right_base_by_base(folder: Path) -> None:
     expected = sites_by_hand(folder)
-    transcripts = {t.id: t for t in annotation.read(annotation_of(folder))}
+    transcripts = {t.id: t for t in annotation.read(annotation_of(folder)).transcripts}
     groups: dict[tuple[str, str], list[tuple[str, str, str, int]]] = defaultdict(list)
     for key in sorted(expected):
         groups[key[:2]].append(key)

@@ -123,7 +123,7 @@ def test_a_truncated_file_is_caught_and_named(folder: Path, tmp_path: Path, cut:
 
 def test_an_annotation_that_ends_beyond_the_genome_is_caught_and_named(folder: Path, tmp_path: Path) -> None:
     shutil.copy(annotation_of(folder), tmp_path)
-    last = max(annotation.read(annotation_of(folder)), key=lambda t: t.span[1])
+    last = max(annotation.read(annotation_of(folder)).transcripts, key=lambda t: t.span[1])
     plain = plain_fasta(folder / "genome.fa.gz")
     plain[last.contig] = plain[last.contig][: last.span[1] - 1]
     text = "".join(f">{name}\n{sequence}\n" for name, sequence in plain.items())

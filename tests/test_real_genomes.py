@@ -106,7 +106,7 @@ def places(
 
 def representatives(file: Path) -> set[str]:
     by_gene: dict[str, list[annotation.Transcript]] = defaultdict(list)
-    for transcript in annotation.read(file):
+    for transcript in annotation.read(file).transcripts:
         by_gene[transcript.gene].append(transcript)
     return {annotation.representative(transcripts).id for transcripts in by_gene.values()}
 

@@ -10,6 +10,7 @@ What files differ in, and what is made of it:
 * Exons less than `SHORTEST_INTRON` bases apart have no intron between them: Ensembl's automatic models step over a
   base or four to keep a frame open.
 * A transcript with CDS lines only has them for exons, and an unknown TSS.
+* A transcript with a line of unknown strand (``.`` or ``?``) is left out and counted.
 """
 
 from collections import Counter, defaultdict
@@ -17,11 +18,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise, takewhile
 from pathlib import Path
+from typing import NamedTuple
 
 from episome import gff3, gtf, packed
 from episome.drafts import CANONICAL, CDS_START_OPEN, MANE, MRNA_START_OPEN, AnnotationError, Draft, Drafts, Line
 
-__all__ = ["AnnotationError", "Interval", "Transcript", "contigs", "read", "representative"]
+__all__ = ["Annotation", "AnnotationError", "Interval", "Transcript", "contigs", "read", "representative"]
 
 Interval = tuple[int, int]
 
@@ -31,6 +33,7 @@ LONGEST_INTRON = 10_000_000
 SHORTEST_INTRON = 15
 _COLUMNS = 9
 _END = ("##FASTA", ">")  # sequences that may end a GFF3
+_BARE = ("", ".")  # column 9 of a line without attributes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,23 +82,38 @@ class Transcript:
         return tuple((a[1], b[0]) for a, b in pairwise(self.exons) if b[0] - a[1] < SHORTEST_INTRON)
 
 
-def read(path: Path) -> list[Transcript]:
-    """All transcripts of a GTF or GFF3 file, plain or gzip, in the order of contig, start and id.
+class Annotation(NamedTuple):
+    """What a file says: its transcripts in the order of contig, start and id, and how many had no strand."""
 
-    Which of the two it is, the first feature line says, never the name.
+    transcripts: list[Transcript]
+    strandless: int
+
+
+def read(path: Path) -> Annotation:
+    """All transcripts of a GTF or GFF3 file, plain or gzip, whose strand is known.
+
+    Which of the two it is, the first feature line with attributes says, never the name.
 
     Raises:
-        AnnotationError: no such file, no text, no exon at all, or a line that is wrong (named by its number).
+        AnnotationError: no such file, no text, no exon at all or none with a strand, or a line that is wrong (named by
+            its number).
     """
     lines = _lines(path)
-    first = next(lines, None)
-    if first is None:
+    first: list[Line] = []
+    for line in lines:
+        first.append(line)
+        if line.attributes.strip() not in _BARE:
+            break
+    if not first:
         raise AnnotationError(f"{path}: no feature lines; wanted: GTF or GFF3 with exons")
-    drafts = (gff3 if _is_gff3(first) else gtf).collect(chain([first], lines))
+    drafts = (gff3 if _is_gff3(first[-1]) else gtf).collect(chain(first, lines))
+    strandless = _without_strandless(drafts)
     transcripts = list(_transcripts(drafts))
+    if not transcripts and strandless:
+        raise AnnotationError(f"{path}: none of {strandless} transcripts has a strand; wanted: + or - in column 7")
     if not transcripts:
         raise AnnotationError(f"{path}: no exon lines; wanted: GTF or GFF3 with exons that name their transcripts")
-    return sorted(transcripts, key=lambda t: (t.contig, t.span, t.id))
+    return Annotation(sorted(transcripts, key=lambda t: (t.contig, t.span, t.id)), strandless)
 
 
 def contigs(path: Path) -> Counter[str]:
@@ -146,6 +164,14 @@ def _line(raw: str, place: str) -> Line:
             f"{place}: from {first!r} to {last!r}; wanted: 1-based positions, the first not after the last"
         )
     return Line(place, contig, feature, int(first) - 1, int(last), strand, phase, attributes)
+
+
+def _without_strandless(drafts: Drafts) -> int:
+    """Let go of transcripts that any line gives no strand, as what is left of them may lack an exon; how many."""
+    wrong = {(key.id, key.contig) for key in drafts.transcripts if not key.stranded}
+    for key in [key for key in drafts.transcripts if (key.id, key.contig) in wrong]:
+        del drafts.transcripts[key]
+    return len(wrong)
 
 
 def _transcripts(drafts: Drafts) -> Iterator[Transcript]:

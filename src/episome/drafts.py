@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from episome.types import EpisomeError
 
+STRANDS, UNKNOWN = ("+", "-"), (".", "?")
 # What a tag says about a transcript, as bits.
 CANONICAL, MANE, CDS_START_OPEN, MRNA_START_OPEN = 1, 2, 4, 8
 _TAGS = {
@@ -40,11 +41,19 @@ class Line(NamedTuple):
 
 
 class Key(NamedTuple):
-    """What tells transcripts apart: files give copies of one transcript (X and Y, say) one id."""
+    """What tells transcripts apart: files give copies of one transcript (X and Y, say) one id.
+
+    `strand` is ``.`` or ``?`` where the file does not know it.
+    """
 
     id: str
     contig: str
     strand: str
+
+    @property
+    def stranded(self) -> bool:
+        """Whether the strand is known."""
+        return self.strand in STRANDS
 
 
 @dataclass(slots=True)
@@ -100,10 +109,13 @@ class Drafts:
         """The draft of a transcript that a line speaks of.
 
         Raises:
-            AnnotationError: no strand, or another gene before.
+            AnnotationError: a strand that is none, or another gene before.
         """
-        if line.strand not in ("+", "-"):
-            raise AnnotationError(f"{line.place}: strand {line.strand!r} of {line.feature} {name!r}; wanted: + or -")
+        if line.strand not in STRANDS + UNKNOWN:
+            raise AnnotationError(
+                f"{line.place}: strand {line.strand!r} of {line.feature} {name!r}; wanted: + or -, or . or ? where it "
+                "is not known"
+            )
         key = Key(name, sys.intern(line.contig), sys.intern(line.strand))
         draft = self.transcripts.get(key)
         if draft is None:

@@ -115,9 +115,8 @@ def opened(source: GenomeSource, windows: Windows) -> Iterator[tuple[Contigs, li
     aliases.meet(contigs.names(fasta), annotation.contigs(genes), table, str(source.folder))
     with contigs.open(fasta, windows.ambiguous) as sequences:
         lengths = sequences.lengths
-        matched, names = aliases.reconcile(
-            lengths, annotation.read(genes), table, windows.min_annotated, str(source.folder)
-        )
+        came = annotation.read(genes)
+        matched, names = aliases.reconcile(lengths, came.transcripts, table, windows.min_annotated, str(source.folder))
         without = [name for name in lengths if left_out(name, table)]
         transcripts = _remaining(matched, frozenset(without), source.folder)
         report = {
@@ -130,6 +129,7 @@ def opened(source: GenomeSource, windows: Windows) -> Iterator[tuple[Contigs, li
             "soundness": soundness.check(sequences, transcripts, windows.min_motif_share),
             "genes": len({transcript.gene for transcript in transcripts}),
             "transcripts": len(transcripts),
+            "strandless": came.strandless,
         }
         yield sequences, transcripts, report
 

@@ -1,7 +1,7 @@
-"""GTF lines, made into drafts of transcripts: Ensembl, GENCODE, UCSC refGene and FlyBase.
+"""GTF lines, made into drafts of transcripts: Ensembl, GENCODE, UCSC refGene, FlyBase, AUGUSTUS and BRAKER.
 
 Exons and CDS decide; gene and transcript lines only add what they know (biotype, tags, family), since refGene-style
-and FlyBase files have none.
+and FlyBase files have none, and those of AUGUSTUS and BRAKER hold a bare id (``g1``, ``g1.t1``).
 """
 
 import re
@@ -10,14 +10,15 @@ from collections.abc import Iterable
 from episome.drafts import AnnotationError, Drafts, Line, marks
 
 _ATTRIBUTE = re.compile(r'(\w+)\s+(?:"([^"]*)"|([^\s;"]+))\s*(?:;|$)')
-_READ = frozenset({"gene", "transcript", "exon", "CDS", "start_codon"})
+_OWNERS = frozenset({"gene", "transcript"})
+_READ = _OWNERS | {"exon", "CDS", "start_codon"}
 
 
 def collect(lines: Iterable[Line]) -> Drafts:
     """What the lines of a GTF file say.
 
     Raises:
-        AnnotationError: a line without gene_id, an exon or CDS without transcript_id, one transcript in two genes.
+        AnnotationError: an exon or CDS without gene_id or transcript_id, one transcript in two genes.
     """
     drafts = Drafts()
     for line in lines:
@@ -41,6 +42,8 @@ def attributes(text: str) -> dict[str, list[str]]:
 def _take(drafts: Drafts, line: Line, named: dict[str, list[str]]) -> None:
     gene = named.get("gene_id", [""])[0]
     if not gene:
+        if line.feature in _OWNERS:
+            return
         raise AnnotationError(f"{line.place}: no gene_id among the attributes {line.attributes[:60]!r}; wanted: GTF")
     for name in ("gene_biotype", "gene_type"):
         if name in named:
