@@ -125,8 +125,11 @@ def _keep(chosen: Params, species: str, numbers: Train) -> train.Keep:
     """A checkpoint named by all that this training depends on."""
     entry, base = chosen.of(species), paths.base()
     files = [rows_of(species), base / "model.safetensors", base / "tokenizer.json"]
-    for donor in (entry.donor, entry.beside):
-        files += sorted(path for path in paths.adapter(donor).iterdir() if path.is_file())
+    before = [paths.adapter(entry.donor), paths.adapter(entry.beside)]
+    if entry.prior != "none":
+        before.append(paths.prior(entry.prior))
+    for folder in before:
+        files += sorted(path for path in folder.iterdir() if path.is_file())
     if numbers.joint_lambda > 0 and entry.donor != "base":
         files.append(rows_of(entry.donor))
     sections = {"seed", "lora", "head", "transfer", "compute", "tasks"}
@@ -142,12 +145,18 @@ def _retrain(chosen: Params, species: str, subject: Classifier, rows: pd.DataFra
     """Continue the champion on rows it has not seen, held to what it knew by EWC in ΔW space."""
     ready, held, known = continued(chosen, species, subject, rows)
     numbers = ready.start.numbers
-    events = train.fit(subject, ready.fitting, ready.judging, numbers, seed=chosen.seed, memory=ready.start.memory)
+    keep = _keep(chosen, species, numbers)
+    events = train.fit(
+        subject, ready.fitting, ready.judging, numbers, seed=chosen.seed, memory=ready.start.memory, keep=keep
+    )
     curve = _watch(species, events)
+    if numbers.balance == "weights":
+        stacking.level(subject, ready.judging)
     fresh = train.fisher(subject, ready.fitting, numbers.fisher_rows, chosen.seed)
     state = ewc.accumulate(held, fresh)
     about = {"releases": sorted({*known, *rows["release"]}), "transfer": {"plan": None, "start": ready.record}}
     _write(chosen, species, subject, state, curve.record() | about)
+    keep.path.unlink(missing_ok=True)
 
 
 def continued(
@@ -155,6 +164,8 @@ def continued(
 ) -> tuple[Ready, ewc.Fisher, set[str]]:
     """A retrain from the champion about to begin, what mattered to the champion, and the releases it has seen."""
     numbers = chosen.train_of(species)
+    if unused := [name for name in ("retain_lambda", "distil_lambda", "joint_lambda") if getattr(numbers, name)]:
+        print(f"{species}: a retrain is held to its champion by ewc_lambda alone; not used: {', '.join(unused)}")
     prior = paths.prior(chosen.of(species).prior)
     known = heir.take_over(subject, prior, species)
     learn = rows[(rows["split"] == "train") & ~rows["release"].isin(known)]

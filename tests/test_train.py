@@ -429,7 +429,7 @@ def test_levelling_brings_the_mean_probability_to_the_share_of_positives(base: P
     subject = trained(base, rows)
     judging = split(subject, rows, "val")
     with torch.no_grad():
-        subject.head.bias += 2.0
+        subject.head.bias.add_(2.0)
     stacking.level(subject, judging)
     logits = subject.logits(judging)
     for k in range(2):

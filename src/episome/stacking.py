@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupKFold
@@ -191,6 +193,25 @@ def stack(classifier: Classifier, val: Examples) -> None:
             classifier.head.state[k] *= float(factor[0])
             classifier.head.composition[k] *= float(factor[1])
             classifier.head.bias[k] = intercept
+
+
+def level(classifier: Classifier, val: Examples) -> None:
+    """Move each task's bias so that its mean probability on validation rows is their share of positives.
+
+    Training that weighs the classes alike shifts every logit (King & Zeng 2001); a temperature cannot undo that.
+    """
+    logits = classifier.logits(val).astype(np.float64)
+    for k in range(len(classifier.tasks)):
+        rows = val.labels[:, k] >= 0
+        wanted = float(val.labels[rows, k].mean()) if rows.any() else 0.0
+        if not 0 < wanted < 1:
+            continue
+
+        def too_many(shift: float, own: NDArray[np.float64] = logits[rows, k], share: float = wanted) -> float:
+            return float(expit(own + shift).mean()) - share
+
+        with torch.no_grad():
+            classifier.head.bias[k] += float(brentq(too_many, -100.0, 100.0))
 
 
 def _weighed(parts: NDArray[np.float32], labels: NDArray[np.int8]) -> tuple[NDArray[np.float64], float]:
