@@ -205,7 +205,56 @@ def test_a_gene_of_unknown_family_joins_the_stated_one_it_is_like() -> None:
     found = homology.families(members, DEPTHS, HOMOLOGY, 1)
     assert found.of == {"human": {"H1": "F1", "H2": "F2", "H3": "F3"}, "mouse": {"M1": "F3"}, "cow": {}}
     bridge = homology.families([*members, member("cow", "C1", GENES[0])], DEPTHS, HOMOLOGY, 1)
-    assert {bridge.of["human"][name] for name in ("H1", "H2")} == {"F1"} == {bridge.of["cow"]["C1"]}
+    assert bridge.of == {**found.of, "cow": {"C1": "F1"}}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_gene_of_unknown_family_goes_to_what_it_is_most_like_and_joins_no_stated_ones(
+    method: Literal["numpy", "mmseqs"],
+) -> None:
+    draw = random.Random(8)
+    for _ in range(4):  # whichever sequence is the least, or stands for the cluster
+        one = text(draw, 400)
+        between = mutated(draw, one, 0.08)
+        members = [
+            member("human", "H1", one, family="F1"),
+            member("human", "H2", mutated(draw, between, 0.02), family="F2"),
+            member("mouse", "M1", between),
+            member("mouse", "M2", mutated(draw, one, 0.02)),
+            member("cow", "C1", text(draw, 400)),
+        ]
+        found = homology.families(members, DEPTHS, asked(method), 1)
+        assert found.of == {"human": {"H1": "F1", "H2": "F2"}, "mouse": {"M1": "F2", "M2": "F1"}, "cow": {}}
+        assert homology.families(members[::-1], DEPTHS, asked(method), 1) == found
+
+
+def test_a_coding_gene_is_one_family_with_its_copy_that_codes_for_nothing() -> None:
+    draw = random.Random(9)
+    protein = text(draw, 120, RESIDUES)
+    parent = [member("human", "H1", GENES[0]), member("human", "H1", protein, kind="protein")]
+    members = [
+        *parent,
+        member("human", "PSEUDO", mutated(draw, GENES[0], 0.05)),
+        member("mouse", "M1", GENES[1]),
+        member("mouse", "M1", mutated(draw, protein, 0.3, RESIDUES), kind="protein"),
+        member("mouse", "M2", GENES[2]),
+        member("mouse", "M2", text(draw, 120, RESIDUES), kind="protein"),
+    ]
+    found = homology.families(members, DEPTHS, HOMOLOGY, 1)
+    assert found.of == {"human": {"H1": "H1", "PSEUDO": "H1"}, "mouse": {"M1": "H1"}, "cow": {}}
+    assert homology.families(parent, DEPTHS, HOMOLOGY, 1).of["human"] == {}  # its two products are no relatives
+
+
+def test_a_protein_copy_of_one_family_and_a_base_copy_of_another_joins_the_nearer() -> None:
+    draw = random.Random(10)
+    protein = text(draw, 120, RESIDUES)
+    members = [
+        member("human", "H1", mutated(draw, protein, 0.3, RESIDUES), kind="protein", family="F1"),
+        member("human", "H2", GENES[0], family="F2"),
+        member("mouse", "M1", protein, kind="protein"),
+        member("mouse", "M1", mutated(draw, GENES[0], 0.05)),
+    ]
+    assert homology.families(members, DEPTHS, HOMOLOGY, 1).of["mouse"] == {"M1": "F2"}
 
 
 def test_proteins_are_not_compared_with_bases() -> None:

@@ -53,12 +53,14 @@ def test_the_coding_parts_are_joined_on_both_strands(opened: Open) -> None:
     plus = "CCATGGCTT" + "GTA" + "GTTGGTAACCAAAAAAAA"  # CDS: ATG GCT TGT TGG TAA, across an intron of three bases
     with opened({"c0": plus, "c1": reverse_complement(plus)}) as found:
         cds = ((2, 9), (12, 20))
-        (one,) = products.members([transcript("g", cds)], found, "human")
+        one, exons = products.members([transcript("g", cds)], found, "human")
         assert (one.kind, one.sequence, one.species, one.name, one.sides) == ("protein", "MACW", "human", "g", ())
+        assert (exons.kind, exons.sequence, exons.name) == ("transcript", plus[:9] + plus[12:], "g")
         minus = tiny_genome.gene(
             exons=((0, 18), (21, 30)), cds=((10, 18), (21, 28)), strand="-", name="m", contig_name="c1"
         )
-        assert products.members([minus], found, "human")[0].sequence == "MACW"
+        one, exons = products.members([minus], found, "human")
+        assert (one.sequence, exons.sequence) == ("MACW", plus[:9] + plus[12:])
 
 
 def test_a_cds_whose_start_is_unknown_is_read_in_its_longest_frame(opened: Open) -> None:
@@ -68,7 +70,7 @@ def test_a_cds_whose_start_is_unknown_is_read_in_its_longest_frame(opened: Open)
         assert products.members([cut], found, "human")[0].sequence == "KLG" * 3
 
 
-def test_a_gene_without_protein_is_compared_by_its_spliced_exons(opened: Open) -> None:
+def test_a_gene_without_protein_is_compared_by_its_spliced_exons_alone(opened: Open) -> None:
     text = "ACGTACGTACCCTGATGATTAGCATTAGACC"
     with opened({"c0": text}) as found:
         coding = tiny_genome.gene(exons=((0, 31),), cds=((0, 31),), name="coding")
@@ -89,12 +91,13 @@ def test_where_no_cds_is_annotated_a_long_open_frame_is_the_protein(opened: Open
     with opened({"c0": text, "c1": short}) as found:
         whole = tiny_genome.gene(exons=((0, len(text)),), name="a")
         part = tiny_genome.gene(exons=((0, len(short)),), name="b", contig_name="c1")
-        one, two = products.members([part, whole], found, "fly")
+        one, exons, two = products.members([part, whole], found, "fly")
         assert (one.kind, one.sequence) == ("protein", products.translate("ATG" + residues))
+        assert (exons.name, exons.kind, exons.sequence) == ("a", "transcript", text)
         assert (two.kind, two.sequence) == ("transcript", short)
         with_cds = tiny_genome.gene(exons=((0, 30),), cds=((2, 8),), name="c")
         kinds = [m.kind for m in products.members([part, whole, with_cds], found, "fly")]
-        assert kinds == ["transcript", "transcript", "protein"]
+        assert kinds == ["transcript", "transcript", "protein", "transcript"]
 
 
 def test_the_representative_stands_for_its_gene_and_keeps_the_family(opened: Open) -> None:

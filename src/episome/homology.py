@@ -1,9 +1,11 @@
 """Families of genes and sequences over all species at once, so that relatives of any species are on one side.
 
-A member is what is compared: a gene's protein or spliced transcript (`episome.products`), or a labelled sequence.
-Members are one family where the annotation says so, where their sequences are equal on either strand, or where a
-search finds them alike; families join wherever one member belongs to two (single linkage). What the annotation states
-is trusted: two stated families are never joined by likeness alone, only by a member of unknown family alike to both.
+A member is what is compared: a gene's protein, its spliced transcript (`episome.products`), or a labelled sequence. A
+gene's protein and transcript are compared apart and are one: so a family holds its copies that code for nothing.
+Things are one family where the annotation says so, where their sequences are equal on either strand, or where a
+search finds them alike; families join wherever one thing belongs to two (single linkage). What the annotation states
+is trusted: two stated families are never joined, neither by likeness nor by a gene of unknown family that is alike to
+both. Such a gene goes to the one that it is most alike to, as far as the search tells, else to the least by name.
 
 A family is named by what the annotation states, else by its senior member: the first by the species' distance from
 the base along the donors, then by the species' and the member's name. So neither the order of files nor a species
@@ -48,10 +50,11 @@ class Families:
 
 
 class _Links:
-    """Union-find whose roots are the least of their set."""
+    """Union-find whose roots are the least of their set; two stated families are never joined."""
 
-    def __init__(self, count: int) -> None:
-        self.parents = list(range(count))
+    def __init__(self, stated: Sequence[str]) -> None:
+        self.parents = list(range(len(stated)))
+        self.stated = list(stated)
 
     def root(self, item: int) -> int:
         while self.parents[item] != item:
@@ -59,9 +62,16 @@ class _Links:
             item = self.parents[item]
         return item
 
+    def family(self, item: int) -> str:
+        """What is stated of its set, "" for nothing."""
+        return self.stated[self.root(item)]
+
     def join(self, a: int, b: int) -> None:
         a, b = self.root(a), self.root(b)
-        self.parents[max(a, b)] = min(a, b)
+        one, other = self.stated[a], self.stated[b]
+        if not one or not other or one == other:
+            self.parents[max(a, b)] = min(a, b)
+            self.stated[min(a, b)] = one or other
 
 
 def cluster(sequences: Mapping[str, str], settings: Homology, threads: int, *, protein: bool) -> Clusters:
@@ -77,19 +87,23 @@ def cluster(sequences: Mapping[str, str], settings: Homology, threads: int, *, p
         EpisomeError: mmseqs is asked for and missing, or failed.
     """
     names = sorted(sequences, key=lambda name: (sequences[name], name))
-    texts = [sequences[name] for name in names]
-    if settings.method == "mmseqs" or (settings.method == "auto" and mmseqs.installed()):
-        method = f"mmseqs {mmseqs.version()}"
-        pairs: Iterable[tuple[int, int]] = mmseqs.pairs(texts, settings, threads, protein=protein)
-    else:
-        method = "numpy k-mers; far relatives may be missed, install mmseqs2 for them"
-        pairs = kmers.pairs(texts, settings, protein=protein)
+    pairs, method = _pairs([sequences[name] for name in names], settings, threads, protein=protein)
     ranked = sorted(names)
     place = {name: i for i, name in enumerate(ranked)}
-    links = _Links(len(names))
+    links = _Links([""] * len(names))
     for a, b in pairs:
         links.join(place[names[a]], place[names[b]])
     return Clusters(of={name: ranked[links.root(place[name])] for name in ranked}, method=method)
+
+
+def _pairs(
+    texts: Sequence[str], settings: Homology, threads: int, *, protein: bool
+) -> tuple[Iterable[tuple[int, int]], str]:
+    """Pairs that link all that is alike, and what found them; by mmseqs each with one of its cluster."""
+    if settings.method == "mmseqs" or (settings.method == "auto" and mmseqs.installed()):
+        return mmseqs.pairs(texts, settings, threads, protein=protein), f"mmseqs {mmseqs.version()}"
+    method = "numpy k-mers; far relatives may be missed, install mmseqs2 for them"
+    return kmers.pairs(texts, settings, protein=protein), method
 
 
 def families(members: Iterable[Member], depths: Mapping[str, int], settings: Homology, threads: int) -> Families:
@@ -104,50 +118,94 @@ def families(members: Iterable[Member], depths: Mapping[str, int], settings: Hom
     Raises:
         EpisomeError: as for `cluster`.
     """
-    ranked = sorted(members, key=lambda m: (depths[m.species], m.species, m.name))
-    links = _Links(len(ranked))
-    stated: dict[str, int] = {}
-    for i, member in enumerate(ranked):
-        if member.family:
-            links.join(stated.setdefault(member.family, i), i)
-    methods = {
-        kind: _join_alike(ranked, links, settings, threads, protein=kind == "protein")
-        for kind in ("protein", "nucleotide")
-    }
-    together: dict[int, list[Member]] = defaultdict(list)
-    for i, member in enumerate(ranked):
-        together[links.root(i)].append(member)
+    things: dict[tuple[str, str], list[Member]] = defaultdict(list)
+    for member in sorted(members, key=lambda m: (depths[m.species], m.species, m.name, m.kind)):
+        things[member.species, member.name].append(member)
+    links = _Links([max(member.family for member in own) for own in things.values()])
+    first: dict[str, int] = {}
+    for i, family in enumerate(tuple(links.stated)):
+        if family:
+            links.join(first.setdefault(family, i), i)
+    proteins, bases = (_by_text(things.values(), protein=protein) for protein in (True, False))
+    for same in (*proteins.values(), *bases.values()):
+        _join_equal(links, same)
+    # What is alike in its bases is nearer than what is alike in its protein alone.
+    nucleotide = _join_alike(links, bases, settings, threads, protein=False)
+    methods = {"protein": _join_alike(links, proteins, settings, threads, protein=True), "nucleotide": nucleotide}
+    together: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    for i, thing in enumerate(things):
+        together[links.root(i)].append(thing)
     of: dict[str, dict[str, str]] = {species: {} for species in depths}
-    for group in together.values():
-        names = sorted({member.family for member in group} - {""})
-        if names or len(group) > 1:
-            for member in group:
-                of[member.species][member.name] = names[0] if names else group[0].name
+    for root, group in together.items():
+        stated = links.family(root)
+        if stated or len(group) > 1:
+            for species, name in group:
+                of[species][name] = stated or group[0][1]
     return Families(of=of, methods=methods)
 
 
-def _join_alike(ranked: Sequence[Member], links: _Links, settings: Homology, threads: int, *, protein: bool) -> str:
-    """Join members with equal or alike sequences, and say what searched."""
+def _by_text(things: Iterable[Sequence[Member]], *, protein: bool) -> dict[str, list[int]]:
+    """Sequence → the things that have it, by position; a nucleotide sequence on the lesser of its strands."""
     by_text: dict[str, list[int]] = defaultdict(list)
-    for i, member in enumerate(ranked):
-        if (member.kind == "protein") == protein and member.sequence:
-            by_text[member.sequence if protein else canonical(member.sequence)].append(i)
-    # Members of unknown family come first: they stand for their sequence, since stated ones are not joined.
-    for same in by_text.values():
-        same.sort(key=lambda i: bool(ranked[i].family))
-    edges = [(same[0], other) for same in by_text.values() for other in same[1:]]
+    for i, own in enumerate(things):
+        for member in own:
+            if (member.kind == "protein") == protein and member.sequence:
+                by_text[member.sequence if protein else canonical(member.sequence)].append(i)
+    return by_text
+
+
+def _join_equal(links: _Links, same: list[int]) -> None:
+    """Join the things of one sequence and leave the one that stands for it first: of the least stated family."""
+    same.sort(key=lambda i: (not links.family(i), links.family(i), i))
+    for other in same[1:]:
+        links.join(same[0], other)
+
+
+def _join_alike(
+    links: _Links, by_text: Mapping[str, Sequence[int]], settings: Homology, threads: int, *, protein: bool
+) -> str:
+    """Join things with alike sequences, and say what searched."""
     if not by_text:
-        method = "not needed: there are none"
-    elif all(ranked[same[0]].family for same in by_text.values()):
-        method = "not needed: the annotation states every family"
-    else:
-        found = cluster({text: text for text in by_text}, settings, threads, protein=protein)
-        edges += [(by_text[least][0], by_text[text][0]) for text, least in found.of.items()]
-        method = found.method
-    for a, b in edges:
-        if not (ranked[a].family and ranked[b].family):
-            links.join(a, b)
+        return "not needed: there are none"
+    if all(links.family(i) for same in by_text.values() for i in same):
+        return "not needed: the annotation states every family"
+    texts = sorted(by_text)
+    first = [by_text[text][0] for text in texts]
+    found, method = _pairs(texts, settings, threads, protein=protein)
+    found = list(found)
+    if method.startswith("mmseqs"):
+        found = [*_nearest(links, texts, first, found, settings, protein=protein), *found]
+    for a, b in found:
+        links.join(first[a], first[b])
     return method
+
+
+def _nearest(
+    links: _Links,
+    texts: Sequence[str],
+    first: Sequence[int],
+    found: Iterable[tuple[int, int]],
+    settings: Homology,
+    *,
+    protein: bool,
+) -> list[tuple[int, int]]:
+    """Pairs, the most alike first, within clusters of which two stated families claim things of none.
+
+    mmseqs pairs a sequence with the one that stands for its cluster, which says nothing of whom it is alike to.
+    """
+    clusters = _Links([""] * len(texts))
+    for a, b in found:
+        clusters.join(a, b)
+    groups: dict[int, list[int]] = defaultdict(list)
+    for i in range(len(texts)):
+        groups[clusters.root(i)].append(i)
+    nearest = []
+    for group in groups.values():
+        stated = {links.family(first[i]) for i in group}
+        if "" in stated and len(stated) > 2:
+            pairs = kmers.pairs([texts[i] for i in group], settings, protein=protein)
+            nearest += [(group[a], group[b]) for a, b in pairs]
+    return nearest
 
 
 def leaks(

@@ -14,11 +14,11 @@ Kind = Literal["protein", "transcript", "window"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One thing that has relatives.
+    """One thing that is compared: a coding gene is two members of one name, its protein and its transcript.
 
     Attributes:
         species: key of its species.
-        name: its gene, or `split.canonical_group` of a labelled sequence; unique within the species.
+        name: its gene, or `split.canonical_group` of a labelled sequence; within the species unique with its kind.
         kind: what `sequence` is; a protein is compared with proteins, all others with each other.
         sides: splits that the source puts it on; none where `territory` decides by the family.
         family: what the annotation states, "" for nothing.
@@ -38,10 +38,10 @@ class KinError(EpisomeError):
 
 
 def write_members(path: Path, members: Iterable[Member]) -> None:
-    """Write members, a line each, in the order of their names; equal members give equal bytes."""
+    """Write members, a line each, in the order of their names and kinds; equal members give equal bytes."""
     lines = (
         "\t".join((m.name, m.kind, ",".join(m.sides), m.family, m.sequence))
-        for m in sorted(members, key=lambda m: m.name)
+        for m in sorted(members, key=lambda m: (m.name, m.kind))
     )
     with path.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=0) as stream:
         stream.writelines(f"{line}\n".encode() for line in lines)

@@ -1,7 +1,9 @@
-"""What a gene makes: the protein where the annotation states a coding part, else the spliced transcript.
+"""What a gene makes: the spliced transcript, and the protein where the annotation states a coding part.
 
 Orthologues of far relatives are alike as proteins long after their bases are not: in the embedded world human and fly
 share 60 % of the coding bases, too few for a search among nucleotides, and all but a few families as proteins.
+But a copy that codes for nothing, such as a processed pseudogene or a gene of which only a transcript with a retained
+intron is annotated, has no protein to be compared: so a coding gene is compared both ways.
 An annotation without any coding part (exons only) would keep its genes from every comparison with proteins; there the
 longest open frame of a transcript stands for it, where it is long.
 """
@@ -13,7 +15,7 @@ from itertools import product
 from episome import annotation
 from episome.annotation import Interval, Transcript
 from episome.contigs import Contigs
-from episome.kin import Member
+from episome.kin import Kind, Member
 from episome.sequence import reverse_complement
 
 # NCBI translation table 1, codons in the order TTT, TTC, TTA, … GGG.
@@ -30,7 +32,7 @@ _LONG_FRAME = 100
 
 
 def members(transcripts: Sequence[Transcript], contigs: Contigs, species: str) -> list[Member]:
-    """What is compared of every gene: of its representative transcript, the protein or the spliced exons.
+    """What is compared of every gene: of its representative transcript, the protein, if it has one, and the exons.
 
     Args:
         transcripts: all transcripts of the genome.
@@ -38,20 +40,22 @@ def members(transcripts: Sequence[Transcript], contigs: Contigs, species: str) -
         species: key of the species.
     """
     without_cds = not any(transcript.cds for transcript in transcripts)
-    found = []
+    found: list[Member] = []
     for transcript in representatives(transcripts):
         joined = spliced(transcript, contigs)
         protein = open_frame(joined) if without_cds else _protein(transcript, contigs)
-        found.append(
+        made: list[tuple[Kind, str]] = [("protein", protein)] if protein else []
+        found += [
             Member(
                 species=species,
                 name=transcript.gene,
-                kind="protein" if protein else "transcript",
+                kind=kind,
                 sides=(),
                 family=transcript.family,
-                sequence=protein or joined,
+                sequence=sequence,
             )
-        )
+            for kind, sequence in [*made, ("transcript", joined)]
+        ]
     return found
 
 

@@ -89,7 +89,7 @@ def test_genes_of_two_species_are_families_named_by_the_senior_one(project: Path
 def test_the_report_says_what_was_compared_and_how(project: Path) -> None:
     report = run()
     assert report["methods"]["protein"].startswith("numpy")
-    assert report["members"]["zebra"] == {"protein": 18}
+    assert report["members"]["zebra"] == {"protein": 18, "transcript": 18}
     assert report["members"]["lab"] == {"window": 6}
     assert report["shared"]["ape-zebra"] == 18
     assert report["shared"]["field-lab"] == 2
