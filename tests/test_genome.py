@@ -270,7 +270,7 @@ def test_a_task_without_a_single_site_is_refused(tmp_path: Path) -> None:
 
 
 def test_transcripts_without_a_strand_are_counted_in_the_report(tmp_path: Path) -> None:
-    lines = tiny_genome.gtf_lines("odd", "c0", (20, 1020), ".")
+    lines = tiny_genome.gtf_lines("odd", "c0", (20, 1320), ".")
     folder = tiny_genome.write(tmp_path)
     with (folder / "genes.gtf").open("a") as gtf:
         gtf.write("\n".join(lines) + "\n")
