@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from episome import datacard
-from episome.sources import LabelledSource
+from episome import datacard, multilabel, sites, tiles
+from episome.sources import LabelledSource, MultilabelSource
 from episome.types import Task
 from tests import table_rows
 
@@ -67,6 +67,17 @@ def rows() -> pd.DataFrame:
     asked = table_rows.build(columns, "donor", ["donor", "promoter"])
     other = {name: (value[:1] if isinstance(value, list) else value) for name, value in columns.items()}
     return pd.concat([asked, table_rows.build(other, "promoter", ["donor", "promoter"])], ignore_index=True)
+
+
+def test_every_kind_that_a_maker_gives_has_words_and_no_other(tmp_path: Path) -> None:
+    tasks = tuple(Task(name=name, scope="sequence") for name in ("one", "two"))
+    for stem in ("train", "dev", "test"):
+        (tmp_path / f"{stem}.csv").write_text("sequence,one,two\nAACC,1,0\nACCC,0,0\n")
+    source = MultilabelSource(kind="multilabel", folder=tmp_path, tasks=("one", "two"), licence="CC0", citation="us")
+    rows, _ = multilabel.load(source, tasks, species="elf", windows=table_rows.windows())
+    made = {*tiles.KINDS, *rows["negative_kind"]} - {""}
+    made |= {kind for recipe in sites.RECIPES.values() for kind in recipe.kinds}
+    assert set(datacard.KINDS) == made
 
 
 def test_rows_are_counted_by_split_class_and_kind(rows: pd.DataFrame) -> None:

@@ -18,7 +18,6 @@ from episome.split import SPLITS
 from episome.types import Task
 
 KINDS = {
-    "background": "window of another place, as the source has it",
     "cds_in_frame": "the motif in coding sequence, in the frame of translation",
     "cds_out_of_frame": "the motif in coding sequence, out of the frame of translation",
     "exon": "the motif inside an exon",
@@ -26,7 +25,10 @@ KINDS = {
     "in_gene": "window inside a gene, without what is asked for",
     "intergenic": "place outside every gene",
     "intron": "the motif inside an intron",
+    "none": "sequence to which no label that is stated applies",
     "opposite_strand": "the site's own window, read on the other strand",
+    "other": "sequence to which the label of another task applies",
+    "other_content": "window with what another contains_ task asks for, without what this one does",
     "shifted": "window at a distance from a transcription start",
     "utr": "the motif in an untranslated part of an exon",
 }
