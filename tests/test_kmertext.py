@@ -28,11 +28,14 @@ def test_a_word_that_does_not_follow_is_named_by_its_number(sequence: str, k: in
         kmertext.join(" ".join(parts))
 
 
-@pytest.mark.parametrize("text", ["ACG CGTT", "ACG  CGT", "ACG CGT ", "ACG CG"])
+@pytest.mark.parametrize("text", ["ACG CGTT", "ACG  CGT", "ACG CG"])
 def test_words_of_unequal_length_are_refused(text: str) -> None:
     with pytest.raises(kmertext.KmerError, match="wanted: 3 letters, as in the first, 'ACG'"):
         kmertext.join(text)
 
 
-def test_a_leading_blank_is_no_kmer_text() -> None:
-    assert kmertext.size(" ACG") == 0
+@pytest.mark.parametrize("around", ["{} ", " {}", "{}\t", " {} \n"])
+def test_blanks_around_a_sequence_are_no_kmer_text(around: str) -> None:
+    assert kmertext.size(around.format("ACG")) == 0
+    assert kmertext.size(around.format("ACG CGT")) == 3
+    assert kmertext.join(around.format("ACG CGT")) == "ACGT"

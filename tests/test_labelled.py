@@ -144,6 +144,14 @@ def test_kmer_text_in_tsv_files_becomes_the_sequence_it_spells(tmp_path: Path) -
         load(tmp_path)
 
 
+def test_blanks_around_a_sequence_are_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, "AACC1", "GGGA1", "TTCA0")
+    (tmp_path / "train.csv").write_text("sequence,label\nAACC ,1\n CCCA,0\nACG CGT ,1\n")
+    found, report = load(tmp_path)
+    assert found["sequence"].tolist()[:3] == ["AACC", "CCCA", "ACGT"]
+    assert report["sets"]["orf"]["kmer_text"] == {"rows": 1, "k": [3]}
+
+
 def test_names_in_the_folder_must_be_those_of_the_task(tmp_path: Path) -> None:
     write(tmp_path, "AACC1", "GGGA1", "TTCA1")
     names = tmp_path / "labels.yaml"

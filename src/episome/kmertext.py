@@ -10,11 +10,12 @@ class KmerError(EpisomeError):
 
 
 def size(text: str) -> int:
-    """Letters of each word of k-mer text; 0 for a plain sequence.
+    """Letters of each word of k-mer text; 0 for a plain sequence. Blanks around the text say nothing.
 
     A single word is a plain sequence: k-mer text of a sequence as long as k looks the same and means the same.
     """
-    return len(text.partition(" ")[0]) if " " in text else 0
+    words = text.strip().split(" ")
+    return len(words[0]) if len(words) > 1 else 0
 
 
 def join(text: str) -> str:
@@ -27,7 +28,7 @@ def join(text: str) -> str:
         KmerError: words of different lengths, or one that does not begin as the word before goes on; the message
             names its number, from 1.
     """
-    words = text.split(" ")
+    words = text.strip().split(" ")
     first = words[0]
     for number, (before, word) in enumerate(pairwise(words), start=2):
         if len(word) != len(first):

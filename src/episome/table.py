@@ -100,13 +100,13 @@ def label(path: Path, line: Line) -> int:
 
 
 def sequence(path: Path, line: Line, ambiguous: Literal["n", "error"]) -> Normalised:
-    """The clean sequence of a row; k-mer text is joined.
+    """The clean sequence of a row; k-mer text is joined, and blanks around it are passed over.
 
     Raises:
         TableError: a character that is no nucleotide, an empty sequence, or words that no one sequence gives.
     """
     raw = line.fields["sequence"]
     try:
-        return normalise(kmertext.join(raw) if kmertext.size(raw) else raw, ambiguous)
+        return normalise(kmertext.join(raw), ambiguous)
     except (SequenceError, kmertext.KmerError) as error:
         raise TableError(f"{path.parent}: {line.place}: {error}") from error
