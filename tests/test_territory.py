@@ -175,6 +175,33 @@ def test_without_families_whole_contigs_are_split_and_else_loci() -> None:
     assert few.report()["contigs"] == {"train": [], "val": [], "test": []}
 
 
+@pytest.mark.parametrize("rule", ["family", "contig", "locus"])
+@pytest.mark.parametrize("contig", ["a", "b"])
+def test_a_gene_of_several_loci_has_one_side_that_of_its_name(contig: str, rule: territory.Rule) -> None:
+    members = [gene(f"g{i}{c}", 20 * i, 20 * i + 9, contig=c) for c in "abcd" for i in range(3)]
+    lengths = dict.fromkeys("abcd", 400)
+    for twice in (name for names in NAMED.values() for name in names[:3]):
+        both = [gene("first", 200, 230), gene(twice, 220, 250), gene(twice, 300, 310, contig=contig)]
+        both[:2] = [gene(t.gene, *t.span, contig="a") for t in both[:2]]
+        owners = territory.divide([*members, *both], lengths, SHARES, 3, {}, rule)
+        home = split.by_group(twice, SHARES, 3)
+        places = [owners.around(c, (at, at + 1))[0] for c, at in (("a", 205), (contig, 300))]
+        assert {place.group for place in places} == {twice}
+        assert {place.split for place in places} <= {home, None}
+        if rule == "family":
+            assert [place.split for place in places] == [home, home]
+        if rule == "contig":
+            wanted = [home if owners.sides[c] == home else None for c in ("a", contig)]
+            assert [place.split for place in places] == wanted
+
+
+def test_a_gene_of_several_loci_is_of_the_family_that_is_stated_at_one_of_them() -> None:
+    (test, *_) = NAMED["test"]
+    members = [gene("a", 0, 30, family=test), gene("a", 50, 70)]
+    owners = territory.divide(members, {"1": 99}, SHARES, 3, {}, "family")
+    assert [(t.split, t.group) for t in owners.contigs["1"]] == [("test", test)] * 2
+
+
 def test_contigs_that_are_asked_for_and_too_few_are_refused() -> None:
     with pytest.raises(EpisomeError, match=r"1 contig\(s\) cannot fill 3 splits"):
         territory.divide([gene("a", 0, 10)], {"1": 99}, SHARES, 3, {}, "contig")
