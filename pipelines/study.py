@@ -211,7 +211,7 @@ def _performed(setting: Setting, jobs: list[Job], workers: int) -> Iterator[Done
         try:
             yield from _ended(began)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # leaving the pool waits for those that run
+            pool.shutdown(wait=True, cancel_futures=True)  # leaving the pool would do all that is left
 
 
 def _ended(began: dict[Future[Outcome], Job]) -> Iterator[Done]:
