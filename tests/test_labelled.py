@@ -1,13 +1,15 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from episome import labelled
+from episome import audit, labelled
 from episome.sources import LabelledSource
 from episome.types import EpisomeError, Task
 from tests import table_rows
+from tests.check_limits import limits
 
 WINDOWS = table_rows.windows(max_n_share=0.25, corpus_window=16)
 TASK = Task(name="orf", scope="sequence", labels=("noncoding", "coding"))
@@ -78,6 +80,29 @@ def test_a_sequence_with_both_labels_is_used_as_the_test_set_has_it_or_not_at_al
     assert contradictions["examples"][0]["rows"] == [
         {"place": "train.csv line 2", "label": 1}, {"place": "test.csv line 2", "label": 0},
     ]  # fmt: skip
+
+
+def test_a_task_of_forward_strands_tells_a_sequence_from_its_reverse_complement(tmp_path: Path) -> None:
+    write(tmp_path, "AACC1 GGTT0 AACC1 CCCA1 CCCA0", "TTGA1 TCAA1", "AGTT1 AACT0 CACA0 TGTG0 TGTG0")
+    forward = replace(TASK, strands="forward")
+    rows, report = load(tmp_path, forward)
+    assert rows["sequence"].tolist() == ["AACC", "GGTT", "TTGA", "TCAA", "AGTT", "AACT", "CACA", "TGTG"]
+    assert rows["label_orf"].tolist() == [1, 0, 1, 1, 1, 0, 0, 0]
+    found = report["sets"]["orf"]
+    assert found["dropped"]["contradictory"] == {"train": 2, "val": 0, "test": 0}
+    assert found["dropped"]["repeated"] == {"train": 1, "val": 0, "test": 1}
+    assert found["duplicates"]["test"] == {"exact": 1, "reverse_complement": 0}
+    assert found["tasks"]["orf"]["contradictions"]["groups"] == 1
+    audited = audit.columns(rows, [forward], limits(), {})
+    assert not audited["orf:place"].duplicated().any()
+    assert not audited["orf:contradictions"].any()
+
+
+def test_the_other_strand_of_a_test_row_leaves_train_whatever_the_strands_of_the_task(tmp_path: Path) -> None:
+    write(tmp_path, "AACC1 CCCA0", "TTGA1", "GGTT0")
+    rows, report = load(tmp_path, replace(TASK, strands="forward"))
+    assert rows["sequence"].tolist() == ["CCCA", "TTGA", "GGTT"]
+    assert report["sets"]["orf"]["dropped"]["held_out"] == {"train": 1, "val": 0, "test": 0}
 
 
 def test_too_many_n_are_dropped_and_ambiguity_codes_counted(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ def columns(
     """The rows with the measures of `contract.MEASURES` and, per task, more columns; the index is the row number.
 
     The columns of a task are named by `contract.column` and empty for rows without its label:
-    ``place``: locus, or sequence of either strand where there is no locus, within a split and a release;
+    ``place``: locus, or where there is none the sequence (of either strand, where the task is asked of both), within a
+    split and a release;
     ``contradictions``: whether a sequence carries both labels, at its first row; where the task is asked of both
     strands, either strand of it, unless a negative is one for its strand;
     ``test_in_train``, ``val_in_train``, ``test_in_val``: the first row of the other side with a row's sequence, either
@@ -110,7 +111,7 @@ def _task_columns(
     has = labels >= 0
     train, val, test = (has & (rows["split"] == side) for side in SPLITS)
     measured = {
-        "place": (_place(rows, same), has),
+        "place": (_place(rows, rows["sequence"] if task.strands == "forward" else same), has),
         "contradictions": _contradictions(rows, same, labels, task),
         "test_in_train": (_found(same, _firsts(same[train])), test),
         "val_in_train": (_found(same, _firsts(same[train])), val),

@@ -2,6 +2,8 @@
 
 The split that a set came with is kept and not believed: what train shares with val or test, or val with test, on
 either strand, leaves the earlier side. So the test set stays as published, but for what it says twice or denies itself.
+A sequence and its reverse complement are one sequence, but for a task whose strands are ``forward``: of its rows the
+other strand may have another label. A side has shares of both strands of a sequence all the same.
 """
 
 from collections import defaultdict
@@ -28,7 +30,9 @@ def keep(entries: Sequence[Entry], tasks: Sequence[Task], max_n_share: float) ->
     ``contradictory``, a label is not used where the set (of a test entry: the test side) says both 0 and 1 of the
     sequence, and no other is left;
     ``repeated``, its sequence came before in the same split, whose entry then has the labels of both;
-    ``held_out``, its sequence is also in a later split of train, val, test.
+    ``held_out``, its sequence, on either strand, is also in a later split of train, val, test.
+    Elsewhere the same sequence means either strand, or for a task of ``forward`` strands the same letters; entries
+    that one of several tasks tells apart by strand are not repeats of each other.
 
     Args:
         entries: all splits of one set.
@@ -39,11 +43,12 @@ def keep(entries: Sequence[Entry], tasks: Sequence[Task], max_n_share: float) ->
         The kept entries, and counts and examples: ``read`` = ``kept`` + every reason under ``dropped``.
     """
     usable = [e for e in entries if n_share(e.clean.sequence) <= max_n_share]
-    contrary = {task.name: _contrary(usable, task.name) for task in tasks}
-    in_test = {task.name: _contrary([e for e in usable if e.split == "test"], task.name) for task in tasks}
+    contrary = {task: _contrary(usable, task) for task in tasks}
+    in_test = {task: _contrary([e for e in usable if e.split == "test"], task) for task in tasks}
     stated = [e for e in usable if e.known]
     agreed = [e for e in (_without(e, in_test if e.split == "test" else contrary) for e in stated) if e.known]
-    firsts = _firsts(agreed)
+    exact = any(map(_forward, tasks))
+    firsts = _firsts(agreed, exact=exact)
     keys = _keys(firsts)
     later = {split: set[str]().union(*(keys[s] for s in SPLITS[i + 1 :])) for i, split in enumerate(SPLITS)}
     kept = [e for e in firsts if e.key not in later[e.split]]
@@ -53,13 +58,13 @@ def keep(entries: Sequence[Entry], tasks: Sequence[Task], max_n_share: float) ->
         "read": left[0],
         "kept": left[-1],
         "dropped": {why: {split: before[split] - after[split] for split in SPLITS} for why, (before, after) in steps},
-        "duplicates": _duplicates(usable),
+        "duplicates": _duplicates(usable, exact=exact),
         "overlap": {f"{a}/{b}": _overlap(usable, a, b) for a, b in combinations(SPLITS, 2)},
         "normalised": _normalised(entries),
         "kmer_text": {"rows": sum(e.kmer > 0 for e in entries), "k": sorted({e.kmer for e in entries} - {0})},
         "tasks": {
             task.name: {
-                "contradictions": _contradictions(usable, task.name, contrary[task.name]),
+                "contradictions": _contradictions(usable, task, contrary[task]),
                 "classes": _classes(entries, task),
             }
             for task in tasks
@@ -68,27 +73,37 @@ def keep(entries: Sequence[Entry], tasks: Sequence[Task], max_n_share: float) ->
     return kept, report
 
 
-def _contrary(entries: Sequence[Entry], task: str) -> set[str]:
+def _forward(task: Task) -> bool:
+    return task.strands == "forward"
+
+
+def _key(entry: Entry, *, exact: bool) -> str:
+    """What the same sequence has in common: its letters, or those of either strand."""
+    return entry.clean.sequence if exact else entry.key
+
+
+def _contrary(entries: Sequence[Entry], task: Task) -> set[str]:
     """Keys of the sequences that carry both labels of a task."""
     labels = defaultdict(set)
     for entry in entries:
-        if task in entry.known:
-            labels[entry.key].add(entry.labels[task])
+        if task.name in entry.known:
+            labels[_key(entry, exact=_forward(task))].add(entry.labels[task.name])
     return {key for key, values in labels.items() if len(values) > 1}
 
 
-def _without(entry: Entry, contrary: Mapping[str, set[str]]) -> Entry:
-    wrong = [task for task, keys in contrary.items() if entry.key in keys]
+def _without(entry: Entry, contrary: Mapping[Task, set[str]]) -> Entry:
+    wrong = [task.name for task, keys in contrary.items() if _key(entry, exact=_forward(task)) in keys]
     return replace(entry, labels={**entry.labels, **dict.fromkeys(wrong, MISSING)}) if wrong else entry
 
 
-def _firsts(entries: Sequence[Entry]) -> list[Entry]:
+def _firsts(entries: Sequence[Entry], *, exact: bool) -> list[Entry]:
     """The first entry of each sequence in each split, with the labels that any of them states."""
     first: dict[tuple[Split, str], Entry] = {}
     for entry in entries:
-        known = first.setdefault((entry.split, entry.key), entry)
+        place = entry.split, _key(entry, exact=exact)
+        known = first.setdefault(place, entry)
         if new := {task: label for task, label in entry.known.items() if task not in known.known}:
-            first[entry.split, entry.key] = replace(known, labels={**known.labels, **new})
+            first[place] = replace(known, labels={**known.labels, **new})
     return list(first.values())
 
 
@@ -96,13 +111,13 @@ def _keys(entries: Sequence[Entry]) -> dict[Split, set[str]]:
     return {split: {e.key for e in entries if e.split == split} for split in SPLITS}
 
 
-def _duplicates(entries: Sequence[Entry]) -> dict[str, Any]:
+def _duplicates(entries: Sequence[Entry], *, exact: bool) -> dict[str, Any]:
     """Sequences that a split has more than once, as they came."""
     first: dict[tuple[Split, str], Entry] = {}
     counts: dict[str, dict[str, int]] = {split: {"exact": 0, "reverse_complement": 0} for split in SPLITS}
     examples: list[dict[str, str]] = []
     for entry in entries:
-        known = first.setdefault((entry.split, entry.key), entry)
+        known = first.setdefault((entry.split, _key(entry, exact=exact)), entry)
         if known is entry:
             continue
         kind = "exact" if known.clean.sequence == entry.clean.sequence else "reverse_complement"
@@ -120,13 +135,14 @@ def _overlap(entries: Sequence[Entry], a: Split, b: Split) -> dict[str, Any]:
     return {"rows": len(rows), "examples": examples}
 
 
-def _contradictions(entries: Sequence[Entry], task: str, keys: set[str]) -> dict[str, Any]:
+def _contradictions(entries: Sequence[Entry], task: Task, keys: set[str]) -> dict[str, Any]:
     groups: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        if entry.key in keys and task in entry.known:
-            groups[entry.key].append(entry)
+        key = _key(entry, exact=_forward(task))
+        if key in keys and task.name in entry.known:
+            groups[key].append(entry)
     examples = [
-        {"sequence": group[0].clean.sequence, "rows": [{"place": e.place, "label": e.labels[task]} for e in group]}
+        {"sequence": group[0].clean.sequence, "rows": [{"place": e.place, "label": e.labels[task.name]} for e in group]}
         for group in list(groups.values())[:EXAMPLES]
     ]
     return {"groups": len(groups), "rows": sum(map(len, groups.values())), "examples": examples}
