@@ -26,6 +26,7 @@ def main(species: str) -> None:
             settings.tasks_of(species),
             species=species,
             windows=settings.windows,
+            homology=settings.homology,
             seed=settings.seed,
         )
         rows = pd.concat([rows, added], ignore_index=True)

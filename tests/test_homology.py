@@ -234,14 +234,14 @@ def test_a_coding_gene_is_one_family_with_its_copy_that_codes_for_nothing() -> N
     parent = [member("human", "H1", GENES[0]), member("human", "H1", protein, kind="protein")]
     members = [
         *parent,
-        member("human", "PSEUDO", mutated(draw, GENES[0], 0.05)),
+        member("human", "A0", mutated(draw, GENES[0], 0.05)),
         member("mouse", "M1", GENES[1]),
         member("mouse", "M1", mutated(draw, protein, 0.3, RESIDUES), kind="protein"),
         member("mouse", "M2", GENES[2]),
         member("mouse", "M2", text(draw, 120, RESIDUES), kind="protein"),
     ]
     found = homology.families(members, DEPTHS, HOMOLOGY, 1)
-    assert found.of == {"human": {"H1": "H1", "PSEUDO": "H1"}, "mouse": {"M1": "H1"}, "cow": {}}
+    assert found.of == {"human": {"H1": "A0", "A0": "A0"}, "mouse": {"M1": "A0"}, "cow": {}}
     assert homology.families(parent, DEPTHS, HOMOLOGY, 1).of["human"] == {}  # its two products are no relatives
 
 

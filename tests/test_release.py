@@ -1,14 +1,18 @@
+import random
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from episome import release, split
+from episome import nearby, release, split
+from episome.sequence import reverse_complement
+from episome.sources import Homology
 from episome.types import EpisomeError, Task
 from tests import table_rows
 from tests.tiny_genome import WINDOWS
 
+HOMOLOGY = Homology(method="mmseqs", identity=0.8, protein_identity=0.3, coverage=0.5)
 TASKS = (Task(name="orf", scope="sequence"), Task(name="near", scope="window", window=6, labels=("far", "near")))
 # A group whose hash puts it on the given side of a release.
 SIDES = {split.by_group(f"g{i}", release.SHARES, 3): f"g{i}" for i in range(200)}
@@ -35,7 +39,7 @@ def source() -> pd.DataFrame:
 def load(folder: Path, *lines: str, header: str = "sequence,label,task") -> tuple[pd.DataFrame, dict[str, Any]]:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "rows.csv").write_text("\n".join([header, *lines]) + "\n")
-    return release.load(folder, source(), TASKS, species="toy", windows=WINDOWS, seed=3)
+    return release.load(folder, source(), TASKS, species="toy", windows=WINDOWS, homology=HOMOLOGY, seed=3)
 
 
 def test_rows_of_several_tasks_carry_the_name_of_their_file(tmp_path: Path) -> None:
@@ -84,6 +88,7 @@ def test_repeats_are_dropped_contrary_labels_stay_and_everything_is_counted(tmp_
         "repeated": 1,
         "already_there": 0,
         "kmer_text": 0,
+        "near_source": {"rows": 0, "stated_otherwise": 0},
     }
     rows, report = load(tmp_path, "AACCGA,1,orf", "CCCCGA,1,orf")
     assert rows["sequence"].tolist() == ["CCCCGA"]
@@ -134,6 +139,66 @@ def test_a_release_that_contradicts_an_earlier_one_takes_nothing_away_from_it(tm
     assert report["contradicts_release"] == {"rows": 1, "examples": [{"place": "june.csv line 2", "label": 0}]}
 
 
+DRAW = random.Random(4)
+LONG: dict[str, str] = {side: "".join(DRAW.choices("ACGT", k=200)) for side in split.SPLITS}
+
+
+def changed(text: str, *places: int) -> str:
+    """The sequence with another base at these places."""
+    return "".join("ACGT"["CGTA".index(c)] if i in places else c for i, c in enumerate(text))
+
+
+def long_source() -> pd.DataFrame:
+    """Three rows of 200 bases in families of their own, and a copy of the test row that is trained on."""
+    rows: dict[str, str] = {**LONG, "copy": changed(LONG["test"], 150)}
+    columns = {
+        "sequence": list(rows.values()), "label": [1] * 4, "species": "toy", "contig": "", "start": 0, "end": 200,
+        "strand": "+", "split": [name.replace("copy", "train") for name in rows],
+        "group": [f"FAM {name}" for name in rows], "origin": "labelled:toy", "negative_kind": "", "release": "none",
+    }  # fmt: skip
+    return table_rows.build(columns, "orf", [task.name for task in TASKS])
+
+
+def test_a_row_alike_to_one_of_the_source_is_where_that_one_is_on_either_strand(tmp_path: Path) -> None:
+    folder = tmp_path / "june"
+    folder.mkdir()
+    stranger = "".join(random.Random(5).choices("ACGT", k=200))
+    group = SIDES["train"]
+    lines = [
+        f"{reverse_complement(changed(LONG['test'], 20, 90))},1,orf,,",
+        f"{changed(LONG['val'], 7)}ACGTACGT,1,orf,{group},",  # the group of the next row, which is alike to nothing
+        f"{stranger},1,orf,{group},",
+        f"{changed(LONG['test'], 60)},0,orf,,train",
+        f"{changed(LONG['train'], 60)},0,orf,,train",
+        f"{LONG['val']},0,orf,,",  # what the source has itself
+        f"{changed(stranger, 3)},1,orf,{SIDES['test']},",
+    ]
+    (folder / "june.csv").write_text("\n".join(["sequence,label,task,group,split", *lines]) + "\n")
+    rows, report = release.load(folder, long_source(), TASKS, species="toy", windows=WINDOWS, homology=HOMOLOGY, seed=3)
+    alone = [split.canonical_group(line.split(",")[0]) for line in lines[3:5]]
+    assert rows[["split", "group"]].values.tolist() == [
+        ["test", "FAM test"],
+        ["val", "FAM val"],
+        ["val", "FAM val"],
+        ["train", alone[0]],
+        ["train", alone[1]],
+        ["val", "FAM val"],
+        ["test", SIDES["test"]],
+    ]
+    assert report["near_source"] == {"rows": 3, "stated_otherwise": 1}
+
+
+def test_parts_that_are_compared_one_after_the_other_give_the_same_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(6)
+    many = ["".join(draw.choices("ACGT", k=120)) for _ in range(40)]
+    few = [reverse_complement(changed(text, 9, 70)) for text in many[::5]] + ["ACGT", "N" * 50]
+    whole = sorted(nearby.pairs(few, many, HOMOLOGY))
+    assert whole == [(i, 5 * i) for i in range(8)]
+    monkeypatch.setattr(nearby, "_AT_ONCE", 300)
+    assert sorted(nearby.pairs(few, many, HOMOLOGY)) == whole
+    assert list(nearby.pairs([], many, HOMOLOGY)) == list(nearby.pairs(few, [], HOMOLOGY)) == []
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -150,4 +215,4 @@ def test_a_wrong_line_is_named(tmp_path: Path, line: str, message: str) -> None:
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EpisomeError, match=r"no \.csv or \.csv\.gz file"):
-        release.load(tmp_path, source(), TASKS, species="toy", windows=WINDOWS, seed=3)
+        release.load(tmp_path, source(), TASKS, species="toy", windows=WINDOWS, homology=HOMOLOGY, seed=3)

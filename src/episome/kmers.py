@@ -55,13 +55,16 @@ BASES = Letters(known="ACGT", k=12)
 RESIDUES = Letters(known="ACDEFGHIKLMNPQRSTVWY", k=4)
 
 
-def pairs(sequences: Sequence[str], settings: Homology, *, protein: bool) -> Iterator[tuple[int, int]]:
+def pairs(
+    sequences: Sequence[str], settings: Homology, *, protein: bool, first: int | None = None
+) -> Iterator[tuple[int, int]]:
     """Pairs of sequences alike on either strand, most shared k-mers first, by position in `sequences`.
 
     Args:
         sequences: proteins, or upper-case A C G T N.
         settings: least identity and coverage.
         protein: what the sequences are; proteins have one strand.
+        first: only one of so many at the beginning is compared with one of the others; None for all with all.
     """
     letters = RESIDUES if protein else BASES
     least = settings.protein_identity if protein else settings.identity
@@ -71,6 +74,8 @@ def pairs(sequences: Sequence[str], settings: Homology, *, protein: bool) -> Ite
     # k-mers that the least allowed alignment would share, were its differences spread evenly; a quarter will do.
     promised = np.array([settings.coverage * len(text) * least**letters.k / 4 for text in sequences])
     for a, b in _candidates(words, len(sequences), np.maximum(promised, _SHARED).astype(np.int64)):
+        if first is not None and not a < first <= b % len(sequences):
+            continue
         shared = _shared(words[a], words[b])
         if _alike(codes[a], codes[b], shared, least, settings.coverage):
             yield a, b % len(sequences)

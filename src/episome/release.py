@@ -5,23 +5,29 @@ that the gate can judge each of them apart.
 A release never moves or takes away a row that was there before, in the source or in an earlier release. Where it
 repeats one with the same label, the repeat is dropped; where it says the contrary, both stay, are counted here, and
 the data gate judges. A release that gives one sequence both labels loses these rows.
+A row that is new and alike to one of the source goes where that one is, into its group: else a copy of a test row with
+a base changed could be trained on.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
 
-from episome import dataset, kmertext, split, table
+from episome import dataset, kmertext, nearby, split, table
 from episome.sequence import canonical, n_share
-from episome.sources import SplitShares, Windows
+from episome.sources import Homology, SplitShares, Windows
 from episome.types import EpisomeError, Split, Task
 
 SHARES = SplitShares(train=0.6, val=0.15, test=0.25)
 EXAMPLES = 5
+# What is alike to rows of several sides goes to the first of these: what is held out stays unseen.
+_HELD_OUT_FIRST: tuple[Split, ...] = ("test", "val", "train")
+
+_Home = tuple[Split, str]  # side and group
 
 
 class ReleaseError(EpisomeError):
@@ -44,19 +50,34 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the source already has: the label and split of a task's sequences, the split of a group."""
+    """What the source already has.
+
+    Attributes:
+        labels: task and sequence, on the lesser strand → label.
+        homes: group, of a row or of its sequence alone → where it is.
+        sequences: each sequence, on the lesser strand → where it is.
+    """
 
     labels: dict[tuple[str, str], int]
-    sides: dict[str, Split]
+    homes: dict[str, _Home]
+    sequences: dict[str, _Home]
 
 
 def load(
-    folder: Path, source: pd.DataFrame, tasks: Sequence[Task], *, species: str, windows: Windows, seed: int
+    folder: Path,
+    source: pd.DataFrame,
+    tasks: Sequence[Task],
+    *,
+    species: str,
+    windows: Windows,
+    homology: Homology,
+    seed: int,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Rows of a release and of those before it, each named after its file, and what was found in the files.
 
-    A row is on the side that its file states; else where the source has its group; else where a stable hash
-    of its group puts it (60 % train, 15 % val, 25 % test).
+    A row is on the side that its file states; else where the source has its group or sequence; else, with all of its
+    group, where the source has a sequence alike to one of the group; else where a stable hash of its group puts it
+    (60 % train, 15 % val, 25 % test).
 
     Args:
         folder: holds ``*.csv`` or ``*.csv.gz``.
@@ -64,35 +85,54 @@ def load(
         tasks: the species' tasks, in the order of its head's columns.
         species: key of the species.
         windows: N share and IUPAC policy.
+        homology: what is alike; the search is that of numpy whatever its method.
         seed: decides the sides.
 
     Raises:
         EpisomeError: no CSV file, an unknown task or split, a wrong sequence or label; named by file and line.
     """
-    entries = _read(folder, tasks, windows)
     known = _known(source, tasks)
-    kept, report = _new(entries, known, windows.max_n_share)
-    names = [task.name for task in tasks]
-    frames = []
-    for task in tasks:
-        of_task = [entry for entry in kept if entry.task == task.name]
-        columns = {
-            "sequence": [e.sequence for e in of_task],
-            "species": species,
-            "contig": "",
-            "start": 0,
-            "end": [len(e.sequence) for e in of_task],
-            "strand": "+",
-            "split": [_side(e, known, seed) for e in of_task],
-            "gene": "",
-            "group": [e.group for e in of_task],
-            "origin": [f"release:{e.release}" for e in of_task],
-            "negative_kind": ["" if e.label else task.labels[0] for e in of_task],
-            "release": [e.release for e in of_task],
-            "lower_case": [e.lower_case for e in of_task],
-        }
-        frames.append(dataset.build(columns, {task.name: [e.label for e in of_task]}, names))
+    kept, report = _new(_read(folder, tasks, windows), known, windows.max_n_share)
+    near = _near(kept, known, homology)
+    followed = [entry for entry in kept if entry.group in near]
+    report["near_source"] = {
+        "rows": sum(not entry.split for entry in followed),
+        "stated_otherwise": sum(entry.split not in (None, near[entry.group][0]) for entry in followed),
+    }
+    homes = {**known.homes, **near}
+    frames = [
+        _frame([e for e in kept if e.task == task.name], task, [t.name for t in tasks], species, homes, seed)
+        for task in tasks
+    ]
     return pd.concat(frames, ignore_index=True), report
+
+
+def _frame(
+    entries: Sequence[_Entry],
+    task: Task,
+    tasks: Sequence[str],
+    species: str,
+    homes: Mapping[str, _Home],
+    seed: int,
+) -> pd.DataFrame:
+    """Rows of one task."""
+    places = [_home(entry, homes, seed) for entry in entries]
+    columns = {
+        "sequence": [e.sequence for e in entries],
+        "species": species,
+        "contig": "",
+        "start": 0,
+        "end": [len(e.sequence) for e in entries],
+        "strand": "+",
+        "split": [side for side, _ in places],
+        "gene": "",
+        "group": [group for _, group in places],
+        "origin": [f"release:{e.release}" for e in entries],
+        "negative_kind": ["" if e.label else task.labels[0] for e in entries],
+        "release": [e.release for e in entries],
+        "lower_case": [e.lower_case for e in entries],
+    }
+    return dataset.build(columns, {task.name: [e.label for e in entries]}, tasks)
 
 
 def _read(folder: Path, tasks: Sequence[Task], windows: Windows) -> list[_Entry]:
@@ -137,14 +177,16 @@ def _name(path: Path) -> str:
 
 def _known(source: pd.DataFrame, tasks: Sequence[Task]) -> _Known:
     labels: dict[tuple[str, str], int] = {}
-    sides: dict[str, Split] = dict(zip(source["group"], source["split"], strict=True))
+    places: list[_Home] = list(zip(source["split"], source["group"], strict=True))
     keys = [canonical(sequence) for sequence in source["sequence"]]
-    sides |= {split.canonical_group(key): side for key, side in zip(keys, source["split"], strict=True)}
+    sequences = dict(zip(keys, places, strict=True))
+    homes = {group: (side, group) for side, group in places}
+    homes |= {split.canonical_group(key): home for key, home in sequences.items()}
     for task in tasks:
         for key, label in zip(keys, source[dataset.label_column(task.name)].tolist(), strict=True):
             if label != dataset.MISSING:
                 labels[task.name, key] = label
-    return _Known(labels, sides)
+    return _Known(labels, homes, sequences)
 
 
 def _new(entries: Sequence[_Entry], known: _Known, max_n_share: float) -> tuple[list[_Entry], dict[str, Any]]:
@@ -178,5 +220,20 @@ def _new(entries: Sequence[_Entry], known: _Known, max_n_share: float) -> tuple[
     return kept, {**counts, **found}
 
 
-def _side(entry: _Entry, known: _Known, seed: int) -> Split:
-    return entry.split or known.sides.get(entry.group) or split.by_group(entry.group, SHARES, seed)
+def _near(entries: Sequence[_Entry], known: _Known, settings: Homology) -> dict[str, _Home]:
+    """Groups that the source has not, but sequences alike to theirs: group → where those are."""
+    new = {entry.key: entry.group for entry in entries if entry.group not in known.homes}
+    texts, others = sorted(new), sorted(known.sequences)
+    found: dict[str, list[_Home]] = defaultdict(list)
+    for a, b in nearby.pairs(texts, others, settings):
+        found[new[texts[a]]].append(known.sequences[others[b]])
+    return {
+        group: min(homes, key=lambda home: (_HELD_OUT_FIRST.index(home[0]), home[1])) for group, homes in found.items()
+    }
+
+
+def _home(entry: _Entry, homes: Mapping[str, _Home], seed: int) -> _Home:
+    """Side and group of a row; what its file states stays with the group that it states."""
+    if entry.split:
+        return entry.split, entry.group
+    return homes.get(entry.group) or (split.by_group(entry.group, SHARES, seed), entry.group)
