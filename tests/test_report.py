@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from episome import curves
 from episome.curves import Learning
 from episome.report import book, checks, drawing, matrices, scores, words
-from episome.report.cells import Grid, interval
+from episome.report.cells import Cell, Grid, interval, over_seeds
 from episome.study import Predictions
 from episome.transferscores import undefined
 from episome.types import EpisomeError
@@ -253,6 +253,11 @@ def test_runs_that_do_not_belong_together_are_refused() -> None:
         invented.setting().distance(("elf", "orc"))
 
 
+def only_cell(made: Study, method: str) -> Cell:
+    (found,) = [cell for cell in made.grid().cells if cell.method == method]
+    return found
+
+
 def test_an_adapted_run_of_one_seed_stands_for_no_other_seed() -> None:
     made = Study(species=("human", "mouse"), tasks=("donor",))
     for seed in (1, 2, 3):
@@ -260,6 +265,11 @@ def test_an_adapted_run_of_one_seed_stands_for_no_other_seed() -> None:
     made.add(1.0, target="mouse", task="donor", method="adapted", donor="human", policy="interpolated", seed=2)
     made.add(1.0, target="mouse", task="donor", method="kmer", seed=1)
     frame = scores.table(made.grid())
+    kmer, scratch = only_cell(made, "kmer"), only_cell(made, "scratch")
+    there, back = over_seeds(kmer, scratch), over_seeds(scratch, kmer)
+    assert there is not None
+    assert back is not None
+    assert there.p == back.p
     # one difference and its opposite: nothing can be said; three would give 0.25
     assert only(frame, method="adapted")["p_seeds_smallest"] == 1
     assert only(frame, method="kmer")["p_seeds_smallest"] == 0.25
