@@ -12,7 +12,7 @@ from episome.kmers import BASES
 from episome.sequence import reverse_complement
 from episome.sources import Homology
 
-_AT_ONCE = 2_000_000  # bases of either side
+_AT_ONCE = 1_000_000  # bases of either side
 _SHARED = 3  # k-mers that a sequence must share with the few, on any strand, to be compared at all
 
 
