@@ -77,8 +77,10 @@ def drift(url: str) -> dict[str, Any]:
 
 
 def pieces(species: str) -> Iterator[dict[str, str]]:
-    """Records spread evenly over every contig of a simulated genome."""
+    """Records spread evenly over the contigs of a simulated genome that are training text; ``MT`` is none."""
     for contig in fasta.read(Path("data/world/demo") / species / "genome.fa.gz"):
+        if contig.id == "MT":
+            continue
         step = len(contig.sequence) // PER_CONTIG
         for start in range(0, PER_CONTIG * step, step):
             yield {"id": f"{species}:{contig.id}:{start}", "sequence": contig.sequence[start : start + PIECE]}
