@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from episome import bundle, genome, params, shelf, simulate
+from episome import bundle, classifier, dataset, genome, metrics, params, shelf, simulate
 from episome.shelf import Champions
 from episome.sources import GenomeSource
 from tests import lonely, micro
@@ -36,6 +36,7 @@ class Attempt:
         promote: what `episome promote` did.
         before: champions before it.
         after: champions after it.
+        known: AUROC on the source's test rows.
     """
 
     retrain: CompletedProcess[str]
@@ -44,6 +45,7 @@ class Attempt:
     promote: CompletedProcess[str]
     before: Champions
     after: Champions
+    known: float
 
 
 def suites(report: Mapping[str, Any], name: str = "retention") -> dict[str, Mapping[str, Any]]:
@@ -63,7 +65,16 @@ def attempt(project: Path, data: Path) -> Attempt:
         promote=lonely.run(project, "episome", "promote", HUMAN),
         before=before,
         after=shelf.read(project / "shelf"),
+        known=known(project),
     )
+
+
+def known(project: Path) -> float:
+    """How well the adapter that is in the project ranks the source's test rows; no threshold has a say in it."""
+    rows = dataset.read(project / "data/windows" / HUMAN / "rows.parquet")
+    rows = rows[(rows["split"] == "test") & (rows["release"] == "none")]
+    trained = classifier.load_classifier(project / "models/base", project / "adapters" / HUMAN)
+    return metrics.auroc(rows["label_donor"], classifier.predict(trained, rows)[:, 0])
 
 
 def said(project: Path, stage: str) -> Mapping[str, Any]:
@@ -112,8 +123,8 @@ def unseen(project: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFr
 
 @pytest.fixture(scope="module")
 def added(project: Path, unseen: pd.DataFrame) -> Attempt:
-    """A retrain on half of the unseen rows, labels as they are."""
-    rows = unseen.iloc[::2]
+    """A retrain on a quarter of the unseen rows, labels as they are."""
+    rows = unseen.iloc[::4]
     data = pd.DataFrame({"sequence": rows["sequence"], "label": rows["label_donor"], "task": "donor"})
     data.to_csv(project / "new.csv", index=False)
     return attempt(project, project / "new.csv")
@@ -121,12 +132,12 @@ def added(project: Path, unseen: pd.DataFrame) -> Attempt:
 
 @pytest.fixture(scope="module")
 def turned(project: Path, unseen: pd.DataFrame, added: Attempt) -> Attempt:
-    """A retrain on the other half with every label turned round, fast and held by nothing.
+    """A retrain on the others with every label turned round, fast and held by nothing.
 
     Most rows that choose the epoch are turned as well; the old ones would vote for the champion.
     """
-    rows = unseen.iloc[1::2]
-    sides = ["train", "val", "train", "val", "train", "test", "val"]
+    rows = unseen.drop(unseen.index[::4])
+    sides = ["train", "val", "val", "train", "val", "test"]
     data = pd.DataFrame(
         {
             "sequence": rows["sequence"],
@@ -141,11 +152,11 @@ def turned(project: Path, unseen: pd.DataFrame, added: Attempt) -> Attempt:
 
 
 @pytest.fixture(scope="module")
-def held(project: Path, turned: Attempt) -> Mapping[str, Any]:
-    """The gate report of the same turned labels learned under a strong penalty."""
+def held(project: Path, turned: Attempt) -> float:
+    """What is still known after the same turned labels were learned under a strong penalty."""
     train_with(project, ewc_lambda=STRONG)
-    assert f"train@{HUMAN}" in lonely.repro(project, f"gate@{HUMAN}")
-    return said(project, "gate")
+    assert f"train@{HUMAN}" in lonely.repro(project, f"train@{HUMAN}")
+    return known(project)
 
 
 def train_with(project: Path, *, ewc_lambda: float) -> None:
@@ -195,8 +206,5 @@ def test_a_refused_version_changes_no_champion(turned: Attempt, project: Path) -
     assert lonely.run(project, "episome", "doctor").returncode == 0
 
 
-def test_a_strong_penalty_loses_less_on_the_same_labels(turned: Attempt, held: Mapping[str, Any]) -> None:
-    naive, guarded = suites(turned.report), suites(held)
-    assert set(naive) == set(guarded)
-    for suite, check in guarded.items():
-        assert check["loss"] < naive[suite]["loss"]
+def test_a_strong_penalty_forgets_less_on_the_same_labels(added: Attempt, turned: Attempt, held: float) -> None:
+    assert added.known - held < 0.5 * (added.known - turned.known)
