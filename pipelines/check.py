@@ -1,10 +1,11 @@
-"""Stage check: the data gate of one species; a failed rule stops what follows.
+"""Stage check: the data gate of one species; a failed rule stops it and whoever starts from it.
 
 Writes ``result.json`` and Data Docs, passed or not, and ends with status 1 when a rule failed.
 """
 
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def main(species: str) -> int:
     given = params.read()
     tasks = given.tasks_of(species)
     rows = dataset.read(paths.windows(species) / "rows.parquet")
-    rows = audit.columns(rows, tasks, given.check, _relatives(paths.relatives(species)))
+    rows = audit.columns(rows, tasks, given.check, _relatives(paths.relatives(species), given.species))
     outcome = expectations.validate(rows, species, contract.rules(species, tasks, given.check, given.export.max_tokens))
     folder = paths.check(species)
     expectations.write_docs(outcome, folder / "docs")
@@ -40,13 +41,14 @@ def main(species: str) -> int:
     return 0 if outcome.passed else 1
 
 
-def _relatives(path: Path) -> dict[str, list[str]]:
-    """Family → other species that train on it, as the stage homology left them."""
+def _relatives(path: Path, present: Collection[str]) -> dict[str, list[str]]:
+    """Family → other species of params.yaml that train on it, of those that the stage homology found."""
     try:
         found: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise EpisomeError(f"{path}: no such file; run `dvc repro`, whose stage homology writes it") from error
-    return found
+    others = {family: [name for name in names if name in present] for family, names in found.items()}
+    return {family: names for family, names in others.items() if names}
 
 
 def describe(species: str, failure: dict[str, Any]) -> str:

@@ -1,4 +1,8 @@
-"""Stage `homology`: families over all species of params.yaml, what of them leaks, and a report."""
+"""Stage `homology`: families over all species that `genes` has left, what of them leaks, and a report.
+
+What is compared is the folder of `genes` and nothing else, so that other changes of a species rerun nothing here. A
+species that has left params.yaml is compared until its folder is deleted; `check` holds nothing it trains on against anybody.
+"""
 
 import json
 import sys
@@ -18,7 +22,7 @@ from pipelines import paths
 def main() -> None:
     """Write ``<species>.tsv`` and ``<species>.leaks.json`` of every species, and ``report.json``."""
     settings = params.read()
-    species = sorted(settings.species)
+    species = paths.compared()
     read = {name: json.loads((paths.genes(name) / "report.json").read_text(encoding="utf-8")) for name in species}
     members = [m for name in species for m in kin.read_members(paths.genes(name) / "members.tsv.gz", name)]
     found = homology.families(members, _depths(read), settings.homology, settings.compute.threads)
@@ -47,9 +51,11 @@ def main() -> None:
 
 def _depths(read: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     """Donors between each species and the base."""
-    depths = {"base": -1}
+    depths: dict[str, int] = {}
 
     def depth(name: str) -> int:
+        if name not in read:  # the base, or a donor that has left
+            return -1
         if name not in depths:
             depths[name] = depth(read[name]["donor"]) + 1
         return depths[name]

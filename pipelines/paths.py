@@ -13,6 +13,11 @@ def genes(species: str) -> Path:
     return Path("data/genes") / species
 
 
+def compared() -> list[str]:
+    """Species that `genes` has left something of, in the order of their names."""
+    return sorted(report.parent.name for report in genes("").glob("*/report.json"))
+
+
 def homology() -> Path:
     """``report.json``, and what `families` and `relatives` name."""
     return Path("data/homology")

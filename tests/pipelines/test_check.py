@@ -285,3 +285,12 @@ def test_a_shortcut_of_few_rows_is_not_judged_and_says_so(rows: pd.DataFrame) ->
     assert observed["shortcut_case"] is None
     assert observed["group_overlap"] == 0.0
     assert observed["n_share"] == 0.0
+
+
+def test_a_relative_that_has_left_params_is_held_against_nobody(project: Path, rows: pd.DataFrame) -> None:
+    dataset.write(paths.windows("human") / "rows.parquet", rows)
+    group = str(rows.loc[rows["split"] == "test", "group"].iloc[0])
+    paths.relatives("human").write_text(json.dumps({group: ["mouse"]}))
+    assert check.main("human") == 0
+    paths.relatives("human").write_text(json.dumps({group: ["human", "mouse"]}))
+    assert check.main("human") == 1

@@ -1,5 +1,6 @@
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +153,18 @@ def test_a_species_that_is_new_leaves_the_files_of_the_others_as_they_were(proje
     assert {name: paths.families(name).read_bytes() for name in before} == before
     assert kin.read_families(paths.families("cow")) == kin.read_families(paths.families("zebra"))
     assert params.read().of("cow").donor == "ape"
+
+
+def test_a_species_that_has_left_stays_compared_until_its_genes_are_deleted(project: Path) -> None:
+    run()
+    before = {path: path.read_bytes() for path in paths.homology().iterdir()}
+    given = yaml.safe_load(Path("params.yaml").read_text())
+    given["species"]["field"]["donor"] = "base"  # params have their say only by way of the genes
+    del given["species"]["lab"]
+    Path("params.yaml").write_text(yaml.safe_dump(given, sort_keys=False))
+    homology.main()
+    assert {path: path.read_bytes() for path in paths.homology().iterdir()} == before
+    shutil.rmtree(paths.genes("lab"))
+    homology.main()  # the field's donor by what its genes say, which is gone
+    report = json.loads((paths.homology() / "report.json").read_text())
+    assert set(report["members"]) == {*SPECIES} - {"lab"}
