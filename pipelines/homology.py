@@ -1,7 +1,7 @@
 """Stage `homology`: families over all species that `genes` has left, what of them leaks, and a report.
 
 What is compared is the folder of `genes` and nothing else, so that other changes of a species rerun nothing here. A
-species that has left params.yaml is compared until its folder is deleted; `check` holds nothing it trains on against anybody.
+species that has left params.yaml is compared until its folder is deleted, and `check` minds it no more.
 """
 
 import json

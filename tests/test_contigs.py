@@ -61,7 +61,7 @@ def test_what_is_written_is_fetched(
     path = put(tmp_path_factory.mktemp("g"), pack(text.encode()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contigs, "_BLOCK", block)
-        with contigs.open(path, "n") as genome:
+        with contigs.opened(path, "n") as genome:
             assert list(genome.lengths.items()) == [(name, len(sequence)) for name, sequence in written.items()]
             name, sequence = data.draw(st.sampled_from(list(written.items())))
             start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(sequence))] * 2)))
@@ -83,7 +83,7 @@ def test_what_is_written_is_fetched(
 
 def test_a_line_of_millions_of_bases_is_no_trouble(tmp_path: Path) -> None:
     line = b"ACGTacgtNN" * 300_000
-    with contigs.open(put(tmp_path, b">a\n" + line + b"\n>b\nAC\n\n\n"), "n") as genome:
+    with contigs.opened(put(tmp_path, b">a\n" + line + b"\n>b\nAC\n\n\n"), "n") as genome:
         assert dict(genome.lengths) == {"a": 3_000_000, "b": 2}
         assert contigs.names(tmp_path / "genome") == ["a", "b"]
         assert genome.fetch("a", 2_999_990, 3_000_000, "-") == "NNACGTACGT"
@@ -111,18 +111,21 @@ def test_a_line_of_millions_of_bases_is_no_trouble(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_file_says_where(tmp_path: Path, data: bytes, message: str) -> None:
-    with pytest.raises(ContigError, match=message), contigs.open(put(tmp_path, data), "n"):
+    with pytest.raises(ContigError, match=message), contigs.opened(put(tmp_path, data), "n"):
         pass
 
 
 def test_ambiguous_codes_are_refused_where_that_is_asked(tmp_path: Path) -> None:
     path = put(tmp_path, b">a\nACGN\nACRT\n")
-    with pytest.raises(ContigError, match="contig 'a', base 7: 'R'"), contigs.open(path, "error"):
+    with pytest.raises(ContigError, match="contig 'a', base 7: 'R'"), contigs.opened(path, "error"):
         pass
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ContigError, match=r"nothing\.fa: cannot be opened"), contigs.open(tmp_path / "nothing.fa", "n"):
+    with (
+        pytest.raises(ContigError, match=r"nothing\.fa: cannot be opened"),
+        contigs.opened(tmp_path / "nothing.fa", "n"),
+    ):
         pass
 
 
@@ -135,7 +138,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_stretch_that_is_not_there_is_refused(tmp_path: Path, place: tuple[str, int, int], message: str) -> None:
-    with contigs.open(put(tmp_path, b">a\nACGT\n"), "n") as genome:
+    with contigs.opened(put(tmp_path, b">a\nACGT\n"), "n") as genome:
         with pytest.raises(ContigError, match=message):
             genome.fetch(*place)
         with pytest.raises(ContigError, match=message):
@@ -145,7 +148,7 @@ def test_a_stretch_that_is_not_there_is_refused(tmp_path: Path, place: tuple[str
 def test_nothing_is_left_in_the_scratch_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "scratch").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
-    with contigs.open(put(tmp_path, b">a\nACGT\n"), "n") as genome:
+    with contigs.opened(put(tmp_path, b">a\nACGT\n"), "n") as genome:
         assert genome.fetch("a", 0, 4) == "ACGT"
         assert not any((tmp_path / "scratch").iterdir())
 
@@ -154,10 +157,10 @@ def test_a_scratch_folder_without_room_is_named(tmp_path: Path, monkeypatch: pyt
     path = put(tmp_path, b">a\nACGT\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "TemporaryFile", lambda **_: io.FileIO("/dev/full", "r+"))
-        with pytest.raises(ContigError, match=r"no room .*No space left.*TMPDIR"), contigs.open(path, "n"):
+        with pytest.raises(ContigError, match=r"no room .*No space left.*TMPDIR"), contigs.opened(path, "n"):
             pass
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
-    with pytest.raises(ContigError, match=r"no room .*absent: No such file.*TMPDIR"), contigs.open(path, "n"):
+    with pytest.raises(ContigError, match=r"no room .*absent: No such file.*TMPDIR"), contigs.opened(path, "n"):
         pass
 
 
@@ -165,5 +168,8 @@ def test_what_goes_wrong_while_a_genome_is_open_is_not_blamed_on_its_files(tmp_p
     def fail(genome: Contigs) -> None:
         (tmp_path / f"absent {len(genome.lengths)}").stat()
 
-    with pytest.raises(FileNotFoundError, match="absent 1"), contigs.open(put(tmp_path, b">a\nACGT\n"), "n") as genome:
+    with (
+        pytest.raises(FileNotFoundError, match="absent 1"),
+        contigs.opened(put(tmp_path, b">a\nACGT\n"), "n") as genome,
+    ):
         fail(genome)

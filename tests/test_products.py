@@ -22,7 +22,7 @@ def opened(tmp_path: Path) -> Open:
     def of(sequences: Mapping[str, str]) -> Iterator[Contigs]:
         path = tmp_path / "genome.fa"
         path.write_text("".join(f">{name}\n{sequence}\n" for name, sequence in sequences.items()))
-        with contigs.open(path, "n") as found:
+        with contigs.opened(path, "n") as found:
             yield found
 
     return of

@@ -146,7 +146,7 @@ def test_a_hundred_sites_of_each_kind_and_strand_are_right_base_by_base(folder: 
         groups[key[:2]].append(key)
     assert {strand for _, strand in groups} == {"+", "-"}
     share: dict[str, list[bool]] = defaultdict(list)
-    with contigs.open(folder / "genome.fa.gz", "n") as opened:
+    with contigs.opened(folder / "genome.fa.gz", "n") as opened:
         for (kind, strand), keys in groups.items():
             for key in random.Random(3).sample(keys, min(100, len(keys))):
                 own = transcripts[key[2]]

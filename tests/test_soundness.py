@@ -46,7 +46,7 @@ def model(number: int, strand: str, exons: tuple[Interval, ...], cds: tuple[Inte
 @contextmanager
 def genome(folder: Path, text: str) -> Iterator[Contigs]:
     (folder / "genome.fa").write_text(f">c\n{text}\n")
-    with contigs.open(folder / "genome.fa", "n") as opened:
+    with contigs.opened(folder / "genome.fa", "n") as opened:
         yield opened
 
 

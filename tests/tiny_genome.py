@@ -76,7 +76,7 @@ def surveyed(sequences: Mapping[str, str], transcripts: Sequence[Transcript], se
     with tempfile.TemporaryDirectory() as folder:
         fasta = Path(folder) / "genome.fa"
         fasta.write_text("".join(f">{name}\n{sequence}\n" for name, sequence in sequences.items()))
-        with contigs.open(fasta, "n") as opened:
+        with contigs.opened(fasta, "n") as opened:
             yield places.survey(opened, tuple(lengths), transcripts, owners)
 
 

@@ -131,13 +131,7 @@ def reconcile(
         if (name := known[transcript.contig])
     ]
     for transcript in kept:
-        # A coding part may reach beyond the exons of its transcript, if a file is wrong.
-        for what, parts in (("transcript", transcript.exons), ("the CDS of transcript", transcript.cds)):
-            if parts and parts[-1][1] > lengths[transcript.contig]:
-                raise AliasError(
-                    f"{where}: {what} {transcript.id!r} ends at {parts[-1][1]} on {transcript.contig!r}, which "
-                    f"has {lengths[transcript.contig]} bases in the FASTA; are the two of one assembly?"
-                )
+        _refuse_beyond(transcript, lengths[transcript.contig], where)
     kept.sort(key=lambda t: (t.contig, t.span, t.id))
     return kept, {
         "renamed": {contig: name for contig, name in known.items() if name and name != contig},
@@ -145,6 +139,16 @@ def reconcile(
         "dropped": len(transcripts) - len(kept),
         "annotated_share": share,
     }
+
+
+def _refuse_beyond(transcript: Transcript, length: int, where: str) -> None:
+    """Refuse a transcript that leaves its contig; its coding part may reach beyond its exons, if a file is wrong."""
+    for what, parts in (("transcript", transcript.exons), ("the CDS of transcript", transcript.cds)):
+        if parts and parts[-1][1] > length:
+            raise AliasError(
+                f"{where}: {what} {transcript.id!r} ends at {parts[-1][1]} on {transcript.contig!r}, which "
+                f"has {length} bases in the FASTA; are the two of one assembly?"
+            )
 
 
 def _in_fasta(

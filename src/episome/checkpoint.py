@@ -74,7 +74,8 @@ def load(path: Path, fingerprint: str) -> Standing | None:
             about = stream.metadata() or {}
             if about.get("fingerprint") != fingerprint:
                 return None
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 (no mapping)
+            names = stream.keys()
+            tensors = {name: stream.get_tensor(name) for name in names}
     except SafetensorError:
         return None  # written by a machine that lost power: the training starts over
     optimiser: dict[str, dict[str, Tensor]] = {}

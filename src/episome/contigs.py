@@ -48,7 +48,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contigs:
-    """A genome that is open. Made by `open`; of no use after its context.
+    """A genome that is open. Made by `opened`; of no use after its context.
 
     Attributes:
         lengths: bases of each contig, in the order of the file.
@@ -88,7 +88,7 @@ class Contigs:
 
 
 @contextmanager
-def open(path: Path, ambiguous: Literal["n", "error"]) -> Iterator[Contigs]:  # noqa: A001
+def opened(path: Path, ambiguous: Literal["n", "error"]) -> Iterator[Contigs]:
     """Open a FASTA file, plain, gzip or bgz, as a genome.
 
     One byte a base is needed in the folder for temporary files (``TMPDIR``).

@@ -113,7 +113,7 @@ def opened(source: GenomeSource, windows: Windows) -> Iterator[tuple[Contigs, li
     genes = file(source.folder, source.annotation, _ANNOTATION, "annotation")
     table = aliases.read(source.folder / source.aliases) if source.aliases else None
     aliases.meet(contigs.names(fasta), annotation.contigs(genes), table, str(source.folder))
-    with contigs.open(fasta, windows.ambiguous) as sequences:
+    with contigs.opened(fasta, windows.ambiguous) as sequences:
         lengths = sequences.lengths
         came = annotation.read(genes)
         matched, names = aliases.reconcile(lengths, came.transcripts, table, windows.min_annotated, str(source.folder))

@@ -50,7 +50,7 @@ def load(
     others = aliases.read(source.folder / source.aliases) if source.aliases else {}
     names = [task.name for task in tasks]
     frames, reports = [], {}
-    with contigs.open(source.folder / source.reference, windows.ambiguous) as reference:
+    with contigs.opened(source.folder / source.reference, windows.ambiguous) as reference:
         for task in tasks:
             folder = source.sets[task.name]
             kept, report = _kept(source.folder / folder, task, reference, others, windows, seed)

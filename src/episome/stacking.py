@@ -37,8 +37,17 @@ class Grid:
     kmer_weights: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Fit:
+    """A logistic regression on scaled features.
+
+    Attributes:
+        penalty: inverse L2 penalty.
+        weight: float32 [K], what each standardised feature was multiplied with.
+        model: fitted.
+    """
+
+    penalty: float
     weight: NDArray[np.float32]
     model: LogisticRegression
 
@@ -77,24 +86,28 @@ def fit_composition(
         x_val, y_val = scaler.transform(val.composition[judge]), val.labels[judge, k]
         if len(np.unique(y)) < 2 or len(np.unique(y_val)) < 2:
             raise EpisomeError(f"task {task.name!r}: training and validation rows must hold both classes")
-        fits = {
-            (weight, c): _Fit(weight=scale, model=_logistic(c).fit(x * scale, y))
-            for weight, scale in _scales(classifier, task, numbers.kmer_weights)
+        fits = [
+            _Fit(penalty=c, weight=scale, model=_logistic(c).fit(x * scale, y))
+            for scale in _scales(classifier, task, numbers.kmer_weights)
             for c in numbers.penalties
-        }
-        weight, c = min(
-            fits, key=lambda at: log_loss(y_val, fits[at].model.predict_proba(x_val * fits[at].weight)[:, 1])
-        )
-        chosen = fits[weight, c]
-        folds = GroupKFold(min(_FOLDS, len(np.unique(groups[rows])))).split(x, y, groups[rows])
-        held_out = np.zeros(len(y))
-        for learn, score in folds:
-            part = _logistic(c).fit(x[learn] * chosen.weight, y[learn])
-            held_out[score] = part.decision_function(x[score] * chosen.weight)
-        correction[rows, k] = held_out - chosen.model.decision_function(x * chosen.weight)
+        ]
+        chosen = min(fits, key=lambda fit: log_loss(y_val, fit.model.predict_proba(x_val * fit.weight)[:, 1]))
+        answers = chosen.model.decision_function(x * chosen.weight)
+        correction[rows, k] = _out_of_fold(chosen, x, y, groups[rows]) - answers
         _set_composition(classifier, k, chosen, scaler)
     classifier.head.composition.requires_grad_(False)
     return correction
+
+
+def _out_of_fold(
+    chosen: _Fit, x: NDArray[np.float64], y: NDArray[np.int8], groups: NDArray[np.str_]
+) -> NDArray[np.float64]:
+    """Answers float64 [n] of fits like the chosen one that have not seen a row's homology group."""
+    answers = np.zeros(len(y))
+    for learn, score in GroupKFold(min(_FOLDS, len(np.unique(groups)))).split(x, y, groups):
+        part = _logistic(chosen.penalty).fit(x[learn] * chosen.weight, y[learn])
+        answers[score] = part.decision_function(x[score] * chosen.weight)
+    return answers
 
 
 def prepare(
@@ -227,10 +240,8 @@ def _weighed(parts: NDArray[np.float32], labels: NDArray[np.int8]) -> tuple[NDAr
         kept &= factor >= 0  # the other is weighed anew, and the intercept with it
 
 
-def _scales(
-    classifier: Classifier, task: Task, weights: tuple[float, ...]
-) -> Iterator[tuple[float, NDArray[np.float32]]]:
-    """Weights of the k-mers beside the bases around a site, and the features' scales that they make.
+def _scales(classifier: Classifier, task: Task, weights: tuple[float, ...]) -> Iterator[NDArray[np.float32]]:
+    """Scales float32 [K] of the features, one for each weight of the k-mers beside the bases around a site.
 
     Hundreds of k-mers drown the few bases that decide a site, unless the penalty bears harder on them.
     """
@@ -242,7 +253,7 @@ def _scales(
             scale[:single] = weight
         else:
             scale[single:] = 0  # what is around a centre, for a task that has none
-        yield weight, scale
+        yield scale
 
 
 def _set_composition(classifier: Classifier, task: int, fitted: _Fit, scaler: StandardScaler) -> None:
