@@ -99,7 +99,7 @@ def _elsewhere(setting: Setting, species: str, tasks: dict[str, tuple[str, ...]]
         common = tuple(task for task in tasks[target] if task in tasks[species])
         if target != species and common:
             job = Job(target=target, donor=species, method="zero_shot", tasks=common, seed=setting.chosen.seed)
-            yield from trials.answered(setting, job, subject, species, known, seconds=0.0)
+            yield from trials.answered(setting, job, subject, species, known)
 
 
 def _recorded(setting: Setting, species: str, tasks: tuple[str, ...]) -> list[Run]:
@@ -190,10 +190,9 @@ def _fingerprint(setting: Setting) -> str:
 
 
 def _is_done(setting: Setting, job: Job, done: set[str]) -> bool:
-    """All its runs are written, and so is the adapter that others start from."""
-    donor = job.method == "scratch" and job.share == 1
-    kept = not donor or (setting.adapter(job.target, job.seed) / classifier.TRAINING).is_file()
-    return kept and set(job.keys) <= done
+    """All its runs are written, and so is the adapter that others start from or look into."""
+    folder = setting.kept(job)
+    return (folder is None or (folder / classifier.TRAINING).is_file()) and set(job.keys) <= done
 
 
 def _performed(setting: Setting, jobs: list[Job], workers: int) -> Iterator[Done]:

@@ -19,6 +19,7 @@ from episome.classifier import Classifier, Examples
 from episome.learning import Train
 from episome.pace import Pace
 from episome.pretrain import cosine
+from episome.studyparams import Method
 from episome.train import Epoch, Step
 from episome.types import EpisomeError
 
@@ -99,6 +100,15 @@ def probe(subject: Classifier, rows: tuple[Examples, Examples, Examples], task: 
     fits = [LogisticRegression(C=c, max_iter=2000, tol=1e-3).fit(fitting, labels) for c in PROBE_PENALTIES]
     best = max(fits, key=lambda fit: roc_auc_score(answers, fit.decision_function(judging)))
     return np.asarray(best.decision_function(judging)), np.asarray(best.decision_function(testing))
+
+
+def size(subject: Classifier, method: Method) -> int:
+    """Bytes of the weights that a way of training leaves beside the shared base."""
+    encoder = {
+        "head_only": [],
+        "full": [p for name, p in subject.encoder.named_parameters() if "lora_" not in name],
+    }.get(method, [p for name, p in subject.encoder.named_parameters() if "lora_" in name])
+    return sum(p.numel() * p.element_size() for p in (*encoder, *subject.head.parameters()))
 
 
 def _open(subject: Classifier) -> dict[str, nn.Parameter]:

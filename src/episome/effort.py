@@ -1,13 +1,63 @@
 """What a training of the study cost, and its curve."""
 
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
+import psutil
 
 from episome import train
 from episome.study import Epoch
+
+_EVERY = 0.05
+"""Seconds between two looks at the memory."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Cost:
+    """What a stretch of work took: filled when `measured` ends.
+
+    Attributes:
+        seconds: wall clock.
+        cpu_seconds: of all threads of the process.
+        mean_bytes: resident size of the process, mean of looks 0.05 s apart.
+        peak_bytes: the largest of them. What earlier work of the process has not given back counts in both.
+    """
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    mean_bytes: float = 0.0
+    peak_bytes: int = 0
+
+    def extra(self) -> dict[str, float]:
+        """What a run has no field of its own for."""
+        return {"cpu_seconds": self.cpu_seconds, "mean_bytes": self.mean_bytes}
+
+
+@contextmanager
+def measured() -> Iterator[Cost]:
+    """Measure what is done inside; nothing else may work in this process meanwhile."""
+    cost, process, over = Cost(), psutil.Process(), threading.Event()
+    seen = [process.memory_info().rss]
+
+    def look() -> None:
+        while not over.wait(_EVERY):
+            seen.append(process.memory_info().rss)
+
+    watcher = threading.Thread(target=look, daemon=True)
+    began, worked = time.perf_counter(), time.process_time()
+    watcher.start()
+    try:
+        yield cost
+    finally:
+        cost.seconds, cost.cpu_seconds = time.perf_counter() - began, time.process_time() - worked
+        over.set()
+        watcher.join()
+        seen.append(process.memory_info().rss)
+        cost.mean_bytes, cost.peak_bytes = float(np.mean(seen)), max(seen)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -18,7 +68,6 @@ class Course:
     steps: int = 0
     epochs: int = 0
     curves: dict[str, tuple[Epoch, ...]] = field(default_factory=dict)
-    began: float = field(default_factory=time.perf_counter)
 
     def check(self, _: str, events: Iterator[train.Step | train.Epoch]) -> float:
         """Run a short training that counts as effort but is no part of the curve."""

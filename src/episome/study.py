@@ -47,7 +47,7 @@ class Run:
         test: scores as `metrics.evaluate` reports them.
         curve: validation by epoch; empty where nothing was trained by gradient.
         seconds: of training, wall clock; None where another stage trained and did not measure it.
-        peak_bytes: largest resident size of the process so far.
+        peak_bytes: largest resident size of the process while it trained; 0 where nothing was measured.
         plan: what the policy planned (`policy.Plan.record`), None without one.
         start: what an adapted run started from: ``donor`` or ``nothing``; "" for others.
         extra: further numbers by name, e.g. ``cka_shallow``; see docs/transfer.md.

@@ -1,7 +1,5 @@
 """One job of the transfer study done: trained or taken as it is, judged on the target's test rows, written down."""
 
-import resource
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,7 +26,7 @@ from episome import (
 )
 from episome.adapting import Donor
 from episome.classifier import Classifier, Examples, load_classifier
-from episome.effort import Course
+from episome.effort import Cost, Course, measured
 from episome.grid import Job
 from episome.learning import Train
 from episome.params import FloorCut, Params
@@ -71,6 +69,16 @@ class Setting:
     def adapter(self, species: str, seed: int) -> Path:
         """The adapter that stands for a species as a donor: of a training from nothing on all rows."""
         return self.trained.get(species, self.folder / "adapters" / f"{species}-{seed}")
+
+    def kept(self, job: Job) -> Path | None:
+        """Where a job leaves its adapter: as a donor of others, or to be looked into; None keeps none."""
+        if job.share < 1:
+            return None
+        if job.method == "scratch" and job.target not in self.trained:
+            return self.adapter(job.target, job.seed)
+        if job.method == "adapted" and job.policy == self.chosen.study.policies[0]:
+            return self.folder / "adapters" / f"{job.target}-from-{job.donor}-{job.seed}"
+        return None
 
 
 def perform(setting: Setting, job: Job) -> list[Run]:
@@ -160,11 +168,9 @@ def judged(
         confidence=numbers.confidence,
         seed=setting.chosen.seed,
     )
-    curve, extra = (
-        about.pop("course", Course()).curves.get(task, ()),
-        {"temperature": temperature, "threshold": threshold, **noted},
-    )
-    about["extra"] = {**about.get("extra", {}), **extra, "threads": float(setting.threads)}
+    curve, cost = about.pop("course", Course()).curves.get(task, ()), about.pop("cost", Cost())
+    extra = {"temperature": temperature, "threshold": threshold, "threads": float(setting.threads)}
+    about = {"seconds": cost.seconds} | about | {"extra": about.get("extra", {}) | extra | noted}
     run = Run(
         world=setting.chosen.study.world,
         target=job.target,
@@ -177,7 +183,7 @@ def judged(
         test=report,
         curve=curve,
         grid=setting.grid,
-        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_bytes=cost.peak_bytes,
         **about,
     )
     study.save(
@@ -208,31 +214,36 @@ def _cut(setting: Setting, job: Job, probabilities: Floats, labels: NDArray[Any]
 def _trained(setting: Setting, job: Job) -> list[Run]:
     """Scratch, adapted, head only and full fine-tuning: alike but for start, pace and what learns."""
     chosen, course = setting.chosen, Course()
-    subject = adapting.fresh(chosen, job.target, setting.base, job.seed)
-    rows = _composed(setting, job, subject)
+    with measured() as loading:
+        subject = adapting.fresh(chosen, job.target, setting.base, job.seed)
+        rows = _composed(setting, job, subject)
     course.tokens_per_epoch = sum(rows[0].lengths[: len(_learn(setting, job.target, job.share, job.seed))])
     numbers, donor = _numbers(setting, job)
-    ready = adapting.ready(subject, rows, chosen, numbers, donor, course.check, seed=job.seed)
     probe = probe_rows(setting, job, subject)
-    before = layerchange.look(subject, probe)
-    if job.method == "full":
-        rate = chosen.study.full_learning_rate
-        course.follow(alternatives.fit_all(subject, *rows, ready.start.numbers, rate, seed=job.seed))
-    else:
-        pace = alternatives.HEAD_ONLY if job.method == "head_only" else ready.start.pace
-        begin = ready.start
-        course.follow(train.fit(subject, *rows, begin.numbers, seed=job.seed, pace=pace, memory=begin.memory))
-    stacking.stack(subject, ready.judging)
-    seconds = time.perf_counter() - course.began
+    with measured() as cost:
+        ready = adapting.ready(subject, rows, chosen, numbers, donor, course.check, seed=job.seed)
+        before = layerchange.look(subject, probe)
+        if job.method == "full":
+            rate = chosen.study.full_learning_rate
+            course.follow(alternatives.fit_all(subject, *rows, ready.start.numbers, rate, seed=job.seed))
+        else:
+            pace = alternatives.HEAD_ONLY if job.method == "head_only" else ready.start.pace
+            begin = ready.start
+            course.follow(train.fit(subject, *rows, begin.numbers, seed=job.seed, pace=pace, memory=begin.memory))
+        stacking.stack(subject, ready.judging)
     checked = 2 * chosen.transfer.check_epochs if donor else 0
-    granted = {"granted_tokens": float((ready.start.numbers.epochs + checked) * course.tokens_per_epoch)}
-    extra = (
-        course.extra() | granted | layerchange.changes(before, layerchange.look(subject, probe)) | _check(ready.record)
-    )
-    if job.method == "scratch" and job.share == 1 and job.target not in setting.trained:
-        about = {"species": job.target, "seed": job.seed, "method": job.method}
-        classifier.save(subject, folder := setting.adapter(job.target, job.seed), about)
-        if chosen.train.retain_lambda > 0:
+    extra = {
+        **course.extra(),
+        **cost.extra(),
+        **layerchange.changes(before, layerchange.look(subject, probe)),
+        **_check(ready.record),
+        "load_seconds": loading.seconds,
+        "stored_bytes": alternatives.size(subject, job.method),
+        "granted_tokens": float((ready.start.numbers.epochs + checked) * course.tokens_per_epoch),
+    }
+    if folder := setting.kept(job):
+        classifier.save(subject, folder, {"species": job.target, "seed": job.seed, "method": job.method})
+        if job.method == "scratch" and chosen.train.retain_lambda > 0:
             ewc.save(train.fisher(subject, rows[0], chosen.train.fisher_rows, job.seed), folder / ewc.FILE)
     return answered(
         setting,
@@ -240,7 +251,7 @@ def _trained(setting: Setting, job: Job) -> list[Run]:
         subject,
         job.target,
         course=course,
-        seconds=seconds,
+        cost=cost,
         plan=donor.plan.record() if donor and donor.plan else None,
         start="" if donor is None else "nothing" if ready.record["from"] == "nothing" else "donor",
         extra=extra,
@@ -269,7 +280,7 @@ def _check(record: dict[str, Any]) -> dict[str, float]:
 
 def _zero_shot(setting: Setting, job: Job) -> list[Run]:
     subject = load_classifier(setting.base, setting.adapter(job.donor, job.seed))
-    return answered(setting, job, subject, job.donor, seconds=0.0)
+    return answered(setting, job, subject, job.donor)
 
 
 def _probed(setting: Setting, job: Job) -> list[Run]:
@@ -277,12 +288,11 @@ def _probed(setting: Setting, job: Job) -> list[Run]:
     rows, order = _rows(setting, job.target), [task.name for task in subject.tasks]
     runs = []
     for task in job.tasks:
-        began = time.perf_counter()
         learn, val, test = (_asked(rows, task, split) for split in ("train", "val", "test"))
-        examples = subject.examples(learn), subject.examples(val), subject.examples(test)
-        on_val, on_test = alternatives.probe(subject, examples, order.index(task))
-        seconds = time.perf_counter() - began
-        runs.append(judged(setting, job, task, (val, test), (on_val, on_test), seconds=seconds))
+        with measured() as cost:
+            examples = subject.examples(learn), subject.examples(val), subject.examples(test)
+            on_val, on_test = alternatives.probe(subject, examples, order.index(task))
+        runs.append(judged(setting, job, task, (val, test), (on_val, on_test), cost=cost, extra=cost.extra()))
     return runs
 
 
@@ -291,10 +301,11 @@ def _rival(setting: Setting, job: Job) -> list[Run]:
     for task in job.tasks:
         learn, val, test = (_asked(rows, task, split) for split in ("train", "val", "test"))
         asked = setting.chosen.task(task)
-        fitted = roster.fit(_RIVALS[job.method], learn, val, asked, seed=job.seed, numbers=setting.chosen)
+        with measured() as cost:
+            fitted = roster.fit(_RIVALS[job.method], learn, val, asked, seed=job.seed, numbers=setting.chosen)
         scores = fitted.score(list(val["sequence"])), fitted.score(list(test["sequence"]))
-        course = Course(curves={task: fitted.curve})
-        runs.append(judged(setting, job, task, (val, test), scores, seconds=fitted.seconds, course=course))
+        about: dict[str, Any] = {"cost": cost, "course": Course(curves={task: fitted.curve}), "extra": cost.extra()}
+        runs.append(judged(setting, job, task, (val, test), scores, **about))
     return runs
 
 
