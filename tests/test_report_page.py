@@ -188,7 +188,7 @@ def test_a_correlation_is_written_on_its_picture_with_the_least_possible_p() -> 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(installed() is None, reason="no Chromium")
+@pytest.mark.skipif(installed() is None, reason="no Chromium is installed (Debian package chromium)")
 @pytest.mark.parametrize("width", [360, 1280])
 def test_a_browser_shows_it_without_an_error(width: int, files: dict[str, bytes], tmp_path: Path) -> None:
     path = tmp_path / "dashboard.html"

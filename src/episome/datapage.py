@@ -44,6 +44,21 @@ def page(cards: Sequence[Mapping[str, Any]], pictures: Mapping[str, Sequence[Pic
     links = "".join(f'<a href="#{escape(card["task"])}">{escape(card["task"])}</a>' for card in cards)
     said = '<p class="simulated">Simulated sequences. No living thing has them.</p>' if first["simulated"] else ""
     parts = "".join(_task(card, pictures[card["task"]]) for card in cards)
+    body = f"""<header><h1>What went in: {name}</h1>
+{said}
+<nav aria-label="Tasks">{links}</nav></header>
+<main>{parts}</main>"""
+    return whole(f"What went in: {first['species']}", STYLE, body)
+
+
+def whole(title: str, style: str, body: str) -> str:
+    """A page that may load nothing from anywhere.
+
+    Args:
+        title: as text.
+        style: as CSS.
+        body: as HTML.
+    """
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -51,14 +66,11 @@ def page(cards: Sequence[Mapping[str, Any]], pictures: Mapping[str, Sequence[Pic
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <link rel="icon" href="data:,">
-<title>What went in: {escape(first["species"])}</title>
-<style>{STYLE}</style>
+<title>{escape(title)}</title>
+<style>{style}</style>
 </head>
 <body>
-<header><h1>What went in: {name}</h1>
-{said}
-<nav aria-label="Tasks">{links}</nav></header>
-<main>{parts}</main>
+{body}
 </body>
 </html>
 """

@@ -39,22 +39,11 @@ def page(grid: Grid, sheets: Sequence[Sheet], frame: pd.DataFrame, checks: Seque
         frame: `scores.table`.
         checks: what was hoped for.
     """
-    world = escape(grid.setting.world)
+    title = f"Transfer study: {grid.setting.world}"
     links = "".join(f'<a href="#{escape(each.name)}">{escape(each.title)}</a>' for each in sheets)
     said = "".join(f'<li class="simulated">{escape(note)}</li>' for note in words.notes(grid))
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<link rel="icon" href="data:,">
-<title>Transfer study: {world}</title>
-<style>{datapage.STYLE}{_STYLE}</style>
-</head>
-<body>
-<a class="skip" href="#held">To the content</a>
-<header><h1>Transfer study: {world}</h1>
+    body = f"""<a class="skip" href="#held">To the content</a>
+<header><h1>{escape(title)}</h1>
 {f'<ul class="marks">{said}</ul>' if said else ""}
 <p>{escape(_extent(grid))}</p>
 <nav aria-label="Parts"><a href="#held">What did not hold</a>{links}<a href="#table">Every method</a>
@@ -64,10 +53,8 @@ def page(grid: Grid, sheets: Sequence[Sheet], frame: pd.DataFrame, checks: Seque
 {"".join(_sheet(each, grid, _more(each)) for each in sheets)}
 {_table(grid, frame)}
 {_definitions()}
-</main>
-</body>
-</html>
-"""
+</main>"""
+    return datapage.whole(title, datapage.STYLE + _STYLE, body)
 
 
 def _extent(grid: Grid) -> str:
