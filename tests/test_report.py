@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from episome import curves
 from episome.curves import Learning
-from episome.report import book, checks, drawing, matrices, scores, words
+from episome.report import book, checks, drawing, frames, matrices, performance, scores, words
 from episome.report.cells import Cell, Grid, interval, over_seeds
 from episome.study import Predictions
 from episome.transferscores import undefined
@@ -41,7 +41,7 @@ def areas(study: Study, **about: Any) -> list[float]:
 def only(frame: pd.DataFrame, **about: Any) -> dict[str, Any]:
     for name, value in about.items():
         frame = frame[frame[name] == value]
-    (line,) = scores.lines(frame)
+    (line,) = frames.lines(frame)
     return line
 
 
@@ -105,7 +105,7 @@ def test_the_table_has_every_method_and_its_gain_over_scratch(study: Study, grid
 
 
 def test_efficiencies_data_and_layers_are_in_the_metrics(study: Study, grid: Grid) -> None:
-    frame = scores.performance(grid)
+    frame = performance.table(grid)
     loss = only(scores.matrix(grid), task="donor", panel="performance_loss", donor="fly", target="human")["value"]
     about = {"task": "donor", "donor": "fly", "target": "human"}
     assert only(frame, metric="transfer_efficiency", **about)["value"] == pytest.approx(1 - loss)
@@ -123,17 +123,6 @@ def test_efficiencies_data_and_layers_are_in_the_metrics(study: Study, grid: Gri
     expected = curves.data_efficiency(learned[0], learned[1], learned[0].top())
     found = only(frame, metric="data_efficiency", task="donor", donor="human", target="mouse")
     assert found["value"] == pytest.approx(expected.value, nan_ok=True) if expected.value else pd.isna(found["value"])
-
-
-def test_a_training_of_two_tasks_counts_once_in_the_resources() -> None:
-    made = Study()
-    for task in ("donor", "promoter"):
-        made.add(1.0, target="mouse", method="scratch", task=task, seconds=90.0, extra={"tokens": 2e6, "epochs": 3})
-    found = scores.resources(made.grid())["scratch"]
-    assert found["seconds"] == [90.0]
-    assert found["epoch_seconds"] == [30.0]
-    assert found["million_tokens"] == [2.0]
-    assert found.keys() == scores.RESOURCES.keys()
 
 
 def pair(**changes: float) -> Grid:
@@ -189,7 +178,7 @@ def test_a_near_pair_whose_bounds_lie_on_both_sides_is_left_open(monkeypatch: py
         (undefined("short", at_least=2.5), True),
         (undefined("short", at_most=3.0), None),
     ):
-        monkeypatch.setattr(scores, "data_efficiency", lambda *_, score=score: {("human", "mouse"): score})
+        monkeypatch.setattr(performance, "data_efficiency", lambda *_, score=score: {("human", "mouse"): score})
         assert checks.near_pairs_save(pair(scratch=3, adapted=3)).held is held
 
 
@@ -226,7 +215,7 @@ def test_a_scratch_run_that_is_missing_leaves_its_gains_open() -> None:
     assert scores.table(grid)["gain"].isna().all()
     assert checks.not_worse(grid).held is None
     assert grid.policy == "step"
-    (stability,) = [line for line in scores.lines(scores.convergence(grid)) if line["metric"] == "stability"]
+    (stability,) = [line for line in frames.lines(scores.convergence(grid)) if line["metric"] == "stability"]
     assert stability["reason"].startswith("0 epochs are too few")
 
 
@@ -287,7 +276,7 @@ def test_pairs_without_a_distance_are_left_out_with_their_reason() -> None:
     assert pd.isna(only(frame, **about)["value"])
     assert only(frame, **about)["reason"] == why
     assert scores.correlations(grid)["donor", "adapted"].species == 3
-    adjusted = scores.performance(grid)
+    adjusted = performance.table(grid)
     adjusted = adjusted[adjusted["metric"] == "distance_adjusted_efficiency"]
     assert only(adjusted, task="donor", donor="fly", target="human")["reason"] == why
     assert pd.notna(only(adjusted, task="donor", donor="mouse", target="human")["value"])

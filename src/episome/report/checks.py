@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from episome import significance
-from episome.report import scores
+from episome.report import performance
 from episome.report.cells import Cell, Grid, difference
 from episome.transferscores import Score
 
@@ -92,7 +92,7 @@ def near_pairs_save(grid: Grid) -> Check:
     """Training rows saved by a near donor, on every near pair with a learning curve."""
     total, failures, open_ones = 0, [], []
     for task in grid.tasks:
-        for pair, score in scores.data_efficiency(grid, task).items():
+        for pair, score in performance.data_efficiency(grid, task).items():
             name = f"task {task}, {pair[0]} → {pair[1]}"
             if why := grid.setting.lacking(pair):
                 open_ones.append(f"{name}: {why}")

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from episome.pictures import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, STYLE, VERMILION, Picture, picture
-from episome.report.scores import lines
+from episome.report.frames import lines
 from episome.transferscores import Pair
 
 Canvas = FigureBase

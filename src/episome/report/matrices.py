@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from episome.mantel import Mantel
-from episome.report import scores
+from episome.report import frames, scores
 from episome.report.cells import Grid
 from episome.report.drawing import Canvas, Panel, Sheet, legend, look, missing, tile
 from episome.studyparams import Method
@@ -54,7 +54,7 @@ def _panel(grid: Grid, task: str, name: str, data: pd.DataFrame) -> Panel:
         group=task,
         title=_TITLES[name],
         caption=f"{_CAPTIONS[name]} {_seeds(data)}{_began(data)}{why}",
-        words="; ".join(f"{_who(line)} {spoken(line)}" for line in scores.lines(data)),
+        words="; ".join(f"{_who(line)} {spoken(line)}" for line in frames.lines(data)),
         data=data,
         draw=partial(_heat, data=data, donors=donors, targets=grid.targets(task), falling=name == "performance_loss"),
         height=0.95 + 0.56 * len(donors),
@@ -62,7 +62,7 @@ def _panel(grid: Grid, task: str, name: str, data: pd.DataFrame) -> Panel:
 
 
 def _missing(part: pd.DataFrame, reason: object) -> list[str]:
-    pairs = ", ".join(f"{line['donor']} → {line['target']}" for line in scores.lines(part))
+    pairs = ", ".join(f"{line['donor']} → {line['target']}" for line in frames.lines(part))
     return [f"{pairs}: {reason}"]
 
 
@@ -93,7 +93,7 @@ def spoken(line: Mapping[str, Any]) -> str:
 
 def _heat(figure: Canvas, data: pd.DataFrame, donors: Sequence[str], targets: Sequence[str], *, falling: bool) -> None:
     axes, low = figure.add_subplot(), 0.0 if falling else 0.5
-    for line in scores.lines(data):
+    for line in frames.lines(data):
         x, y = list(targets).index(line["target"]), list(donors).index(line["donor"])
         if pd.isna(line["value"]):
             missing(axes, x, y)
@@ -145,7 +145,7 @@ def _points(data: pd.DataFrame, grid: Grid, about: tuple[str, Method], found: Ma
         group=task,
         title=_METHODS[method],
         caption=said,
-        words="; ".join(f"{_who(line)}{_at(line)}: {spoken(line)}" for line in scores.lines(data)),
+        words="; ".join(f"{_who(line)}{_at(line)}: {spoken(line)}" for line in frames.lines(data)),
         data=data,
         draw=partial(_scatter, data=data.dropna(subset=["value"]), grid=grid, found=found),
         height=3.6,
@@ -169,7 +169,7 @@ def _scatter(figure: Canvas, data: pd.DataFrame, grid: Grid, found: Mantel | Non
     axes, names = figure.add_subplot(), grid.setting.species
     step = 0.022 * max(1.0, float(data["distance"].max()) if len(data) else 1.0)
     for _, part in data.groupby("distance", sort=True):
-        for i, line in enumerate(scores.lines(part.sort_values(["target", "donor"]))):
+        for i, line in enumerate(frames.lines(part.sort_values(["target", "donor"]))):
             x = line["distance"] + step * (i - (len(part) - 1) / 2)
             colour, marker = look(names, line["target"])
             if pd.notna(line["low"]):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from episome import datapage
 from episome.pictures import Picture
-from episome.report import scores, vega, words
+from episome.report import resources, vega, words
 from episome.report.cells import Grid
 from episome.report.checks import Check
 from episome.report.drawing import Panel, Sheet, headed, svg
@@ -100,7 +100,7 @@ def _sheet(sheet: Sheet, grid: Grid, more: str = "") -> str:
 
 def _more(sheet: Sheet) -> str:
     """The table of resources, where the sheet holds them."""
-    if "metric" not in sheet.data or not sheet.data["metric"].isin(scores.RESOURCES).any():
+    if "metric" not in sheet.data or not sheet.data["metric"].isin(resources.RESOURCES).any():
         return ""
     inner = datapage.table(*words.resources(sheet.data))
     return f'<div class="wide" tabindex="0" role="region" aria-label="Resources">{inner}</div>'

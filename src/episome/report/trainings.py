@@ -5,7 +5,7 @@ from functools import partial
 
 import pandas as pd
 
-from episome.report import scores
+from episome.report import frames, scores
 from episome.report.cells import Grid
 from episome.report.drawing import Canvas, Panel, Sheet, arrow, legend, look, whole
 
@@ -33,7 +33,7 @@ def dynamics(grid: Grid) -> Sheet:
 
 def _lines(grid: Grid, task: str, target: str, what: str, data: pd.DataFrame) -> Panel:
     last = data.groupby(["donor", "seed"], sort=True)[what].last()
-    ends = [f"{line['donor']}, seed {line['seed']}: {line[what]:.3f}" for line in scores.lines(last.reset_index())]
+    ends = [f"{line['donor']}, seed {line['seed']}: {line[what]:.3f}" for line in frames.lines(last.reset_index())]
     short, long = _WHAT[what]
     return Panel(
         name=f"{task}-{target}-{what}",

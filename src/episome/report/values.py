@@ -5,10 +5,12 @@ from functools import partial
 
 import pandas as pd
 
-from episome.report import scores, words
+from episome.report import frames, words
 from episome.report.cells import Grid
 from episome.report.drawing import Canvas, Panel, Sheet, arrow, dots, legend, look
 from episome.report.matrices import spoken
+from episome.report.performance import SINGLE, THIRDS, table
+from episome.report.resources import RESOURCES
 
 _BY_PAIR = {
     "transfer_efficiency": ("transfer efficiency", "(M − c) / (U − c)", "1: as good as the best of that target."),
@@ -29,12 +31,12 @@ _BY_PAIR = {
         "before the answer.",
     ),
 }
-_RESOURCES = scores.RESOURCES
+_OF_PROCESS = ("peak_gb", "mean_gb")
 
 
 def performance(grid: Grid) -> Sheet:
     """Everything that is neither matrix nor training, task by task, then the resources."""
-    data = scores.performance(grid)
+    data = table(grid)
     panels: list[Panel] = []
     for task in grid.tasks:
         own = data[data["task"] == task]
@@ -43,9 +45,9 @@ def performance(grid: Grid) -> Sheet:
         ]
         curves = own[own["metric"] == "learning_curve"]
         panels += [_learning(grid, task, target, part) for target, part in curves.groupby("target", sort=True)]
-        inside = own[own["at"].isin(scores.THIRDS) | own["metric"].isin(scores.SINGLE)]
+        inside = own[own["at"].isin(THIRDS) | own["metric"].isin(SINGLE)]
         panels += [_inside(grid, task, str(metric), part) for metric, part in inside.groupby("metric", sort=True)]
-    for name in _RESOURCES:
+    for name in RESOURCES:
         part = data[data["metric"] == name]
         panels += [_resource(name, part)] if part["value"].notna().any() else []
     return Sheet(
@@ -60,14 +62,14 @@ def performance(grid: Grid) -> Sheet:
 
 def _pairs(task: str, metric: str, data: pd.DataFrame) -> Panel:
     title, unit, caption = _BY_PAIR[metric]
-    labels = [_label(line["donor"], line["target"]) for line in scores.lines(data)]
-    why = sorted({line["reason"] for line in scores.lines(data) if line["reason"]})
+    labels = [_label(line["donor"], line["target"]) for line in frames.lines(data)]
+    why = sorted({line["reason"] for line in frames.lines(data) if line["reason"]})
     return Panel(
         name=f"{task}-{metric}",
         group=task,
         title=title,
         caption=caption + (f" Without a value: {'; '.join(why)}." if why else ""),
-        words="; ".join(f"{name} {spoken(line)}" for name, line in zip(labels, scores.lines(data), strict=True)),
+        words="; ".join(f"{name} {spoken(line)}" for name, line in zip(labels, frames.lines(data), strict=True)),
         data=data,
         draw=partial(_dots, data=data, labels=labels, unit=unit),
         height=1.1 + 0.27 * max(2, len(labels)),
@@ -83,7 +85,7 @@ def _label(donor: object, target: object) -> str:
 
 
 def _learning(grid: Grid, task: str, target: object, data: pd.DataFrame) -> Panel:
-    lines = scores.lines(data)
+    lines = frames.lines(data)
     return Panel(
         name=f"{task}-{target}-learning",
         group=task,
@@ -114,7 +116,7 @@ def _growth(figure: Canvas, data: pd.DataFrame, names: Sequence[str]) -> None:
 def _inside(grid: Grid, task: str, metric: str, data: pd.DataFrame) -> Panel:
     """A number by third of the layers, or one number per pair."""
     by_third = data["at"].notna().any()
-    lines = scores.lines(data)
+    lines = frames.lines(data)
     labels = [_label(line["donor"], line["target"]) for line in lines]
     at = [f", {line['at']}" if by_third else "" for line in lines]
     said = [f"{name}{third}: {line['value']:.3f}" for name, third, line in zip(labels, at, lines, strict=True)]
@@ -134,12 +136,12 @@ def _inside(grid: Grid, task: str, metric: str, data: pd.DataFrame) -> Panel:
 
 def _thirds(figure: Canvas, data: pd.DataFrame, grid: Grid, unit: str) -> None:
     axes, names = figure.add_subplot(), grid.setting.species
-    for at, third in enumerate(scores.THIRDS):
+    for at, third in enumerate(THIRDS):
         part = data[data["at"] == third].sort_values(["target", "donor"])
-        for i, line in enumerate(scores.lines(part)):
+        for i, line in enumerate(frames.lines(part)):
             colour, marker = look(names, line["target"])
             axes.plot(at + 0.05 * (i - (len(part) - 1) / 2), line["value"], marker, color=colour, markersize=5)
-    axes.set_xticks(range(len(scores.THIRDS)), scores.THIRDS)
+    axes.set_xticks(range(len(THIRDS)), THIRDS)
     axes.set(xlabel="third of the layers", ylabel=unit.replace("_", " "), xlim=(-0.5, 2.5))
     legend(figure, names, [name for name in names if name in set(data["target"])], "target")
 
@@ -147,16 +149,16 @@ def _thirds(figure: Canvas, data: pd.DataFrame, grid: Grid, unit: str) -> None:
 def _resource(name: str, data: pd.DataFrame) -> Panel:
     there = data[data["value"].notna()]
     others = [words.METHODS[method] for method in data[data["value"].isna()]["method"]]
-    labels = [f"{line['method']} (n = {line['n']:.0f})" for line in scores.lines(there)]
+    labels = [f"{line['method']} (n = {line['n']:.0f})" for line in frames.lines(there)]
     return Panel(
         name=name.replace("_", "-"),
         group="",
-        title=_RESOURCES[name],
+        title=RESOURCES[name],
         caption="Mean over trainings, from the least to the most; n trainings."
-        + (" Peak of the process so far: runs of one process share it." if name == "peak_gb" else "")
+        + (" Of the process: what its earlier work has not given back counts too." if name in _OF_PROCESS else "")
         + (f" Not measured: {', '.join(others)}." if others else ""),
-        words="; ".join(f"{label} {spoken(line)}" for label, line in zip(labels, scores.lines(there), strict=True)),
+        words="; ".join(f"{label} {spoken(line)}" for label, line in zip(labels, frames.lines(there), strict=True)),
         data=data,
-        draw=partial(_dots, data=there, labels=labels, unit=_RESOURCES[name]),
+        draw=partial(_dots, data=there, labels=labels, unit=RESOURCES[name]),
         height=1.1 + 0.27 * max(2, len(labels)),
     )

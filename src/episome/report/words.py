@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from episome.report import scores
+from episome.report import frames
 from episome.report.cells import Grid
 from episome.report.checks import Check
+from episome.report.resources import RESOURCES
 
 METHODS = {
     "scratch": "scratch (S)",
@@ -46,7 +47,7 @@ DEFINITIONS = (
 def table(frame: pd.DataFrame, task: str, target: str) -> list[list[str]]:
     """Lines of the table of one target and task, the cells as text."""
     part = frame[(frame["task"] == task) & (frame["target"] == target)]
-    return [_line(line) for line in scores.lines(part)]
+    return [_line(line) for line in frames.lines(part)]
 
 
 def _line(line: dict[str, Any]) -> list[str]:
@@ -77,20 +78,20 @@ def resources(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Head and lines of what each method's trainings took: mean over them, with the least and the most.
 
     Args:
-        frame: `scores.performance`.
+        frame: `performance.table`.
     """
     body = []
-    part = frame[frame["metric"].isin(scores.RESOURCES)]
+    part = frame[frame["metric"].isin(RESOURCES)]
     for method, own in part.groupby("method", sort=True):
         line = [METHODS[str(method)]]
-        for name in scores.RESOURCES:
-            (found,) = scores.lines(own[own["metric"] == name])
+        for name in RESOURCES:
+            (found,) = frames.lines(own[own["metric"] == name])
             ends = (
                 f" [{found['low']:.3g}, {found['high']:.3g}] n = {found['n']:.0f}" if pd.notna(found["value"]) else ""
             )
             line.append(f"{found['value']:.3g}{ends}" if ends else "not measured")
         body.append(line)
-    return ["method", *scores.RESOURCES.values()], body
+    return ["method", *RESOURCES.values()], body
 
 
 def notes(grid: Grid) -> list[str]:
@@ -117,7 +118,7 @@ def markdown(
     Args:
         grid: of the study.
         frame: `scores.table`.
-        took: `scores.performance`.
+        took: `performance.table`.
         checks: what was hoped for.
         correlations: performance over distance in words.
     """
