@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from episome import adapting, classifier, grid, layerchange, lora, params, study, trials
+from episome import adapting, classifier, grid, inside, layerchange, lora, params, study, trials
 from episome.classifier import load_classifier
 from episome.effort import Course
 from episome.grid import Job
@@ -31,7 +31,7 @@ Done = tuple[Job, Outcome]
 
 
 def full() -> None:
-    """Every job of the grid that is not in reports/study_full/runs.jsonl yet.
+    """Every job of the grid that is not in reports/study_full/runs.jsonl yet, and a look into its adapters.
 
     Raises:
         EpisomeError: the runs that are there are of other inputs, or a job failed; the others are done all the same.
@@ -59,6 +59,20 @@ def full() -> None:
             print(f"{finished}/{total} {_told(job, outcome)}; about {left:.0f} min left", flush=True)
     if failed:
         raise EpisomeError(f"{len(failed)} of {total} trainings failed:\n  " + "\n  ".join(failed))
+    _look_inside(setting, tasks)
+
+
+def _look_inside(setting: Setting, tasks: dict[str, list[str]]) -> None:
+    """Compare the adapters that the study kept, unless that is done; all of it or nothing is written."""
+    numbers = setting.chosen.study
+    if "adapted" not in numbers.methods or numbers.inside.rows == 0:
+        return
+    wanted = {each[:3] for each in inside.comparisons(tasks, numbers.seeds)}
+    if {(look.target, look.donor, look.seed) for look in inside.read(setting.folder)} == wanted:
+        return
+    _settle(setting.chosen.compute.threads)
+    print(f"looking into {len(wanted)} pairs of adapters", flush=True)
+    inside.write(setting.folder, list(inside.looks(setting, tasks)))
 
 
 def reduced(species: str) -> None:
@@ -179,7 +193,14 @@ def _fingerprint(setting: Setting) -> str:
     chosen = setting.chosen
     sections = {"seed", "tasks", "species", "lora", "head", "train", "transfer", "compute", "evaluate", "rivals"}
     about = chosen.model_dump(mode="json", include=sections)
-    which = {"seeds", "methods", "curves", "reduced", "workers"}  # policies are in: they set the budget of `scratch`
+    which = {
+        "seeds",
+        "methods",
+        "curves",
+        "reduced",
+        "workers",
+        "inside",
+    }  # policies are in: they set the budget of `scratch`
     about["study"] = chosen.study.model_dump(mode="json", exclude=which)
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     files = [setting.base / name for name in ("model.safetensors", "tokenizer.json")]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from episome import study
+from episome import inside, study
 from tests import lonely, micro
 
 pytestmark = pytest.mark.slow
@@ -94,6 +94,20 @@ def test_a_study_that_was_killed_goes_on_and_does_nothing_twice(project: Path, r
     again = ran(project)
     assert again.returncode == 0
     assert f"{len(runs)} runs are there; 0 trainings to do" in again.stdout
+    assert "looking into" not in again.stdout
+
+
+def test_what_heirs_share_with_their_donors_is_looked_into(project: Path, resumed: list[study.Run]) -> None:
+    looks = inside.read(project / FULL)
+    assert {(look.target, look.donor) for look in looks} == {SPECIES, SPECIES[::-1]}  # one seed: none beside itself
+    for look in looks:
+        values = look.values
+        assert 0 <= values["attention_other_head"] < values["attention_same_head"] <= 1
+        assert 0 <= values["key_overlap_expected"] < 0.1
+        assert 0 <= values["key_overlap"] <= 1
+        for name in ("head", "probe"):
+            before, after = values[f"{name}_before"] - 0.5, values[f"{name}_after"] - 0.5
+            assert before <= 0 or values[f"{name}_retention"] == pytest.approx(after / before)
 
 
 def test_a_training_that_is_done_again_is_the_same_and_budgets_are_equal(

@@ -82,10 +82,10 @@ def fit_all(
 
 
 def probe(subject: Classifier, rows: tuple[Examples, Examples, Examples], task: int) -> tuple[NDArray[np.float64], ...]:
-    """Logits of a linear probe on the base's states, for validation and test rows.
+    """Logits of a linear probe on the encoder's states, for validation and test rows.
 
     Args:
-        subject: its adapter is zero; its head is not looked at.
+        subject: base and adapter as they are; its head is not looked at.
         rows: training, validation and test rows, all labelled for the task.
         task: column of the labels; a task of scope ``site`` sees the centre's state too.
 

@@ -48,6 +48,20 @@ class Curves(Frozen):
     pairs: tuple[Pair, ...]
 
 
+class Inside(Frozen):
+    """How far to look into the adapters of the full grid; see `episome.inside`.
+
+    Attributes:
+        rows: test rows of the target that two models are compared on, for each task; 0: no look at all.
+        steps: of the integrated gradients.
+        key_share: of the bases that are key, by attribution.
+    """
+
+    rows: int = Field(ge=0)
+    steps: Count
+    key_share: float = Field(gt=0, le=1)
+
+
 class Study(Frozen):
     """The transfer study; every target from every other species.
 
@@ -58,6 +72,7 @@ class Study(Frozen):
         policies: of ``adapted``; ``shuffled`` is ``interpolated`` with the distances dealt out anew among the pairs.
         reduced: what the stage `study` runs, with the adapters that the pipeline has trained.
         probe_rows: training rows of the donor on which CKA of the layers before and after is taken.
+        inside: what is compared inside the adapters, once all are there.
         full_learning_rate: of full fine-tuning.
         workers: trainings at a time, one thread each; 1: one at a time with `compute.threads`.
     """
@@ -70,6 +85,7 @@ class Study(Frozen):
     curves: Curves
     rows_at_most: RowsAtMost
     probe_rows: Annotated[int, Field(ge=2)]
+    inside: Inside
     full_learning_rate: Positive
     workers: Count
 

@@ -77,8 +77,12 @@ class Setting:
         if job.method == "scratch" and job.target not in self.trained:
             return self.adapter(job.target, job.seed)
         if job.method == "adapted" and job.policy == self.chosen.study.policies[0]:
-            return self.folder / "adapters" / f"{job.target}-from-{job.donor}-{job.seed}"
+            return self.heir(job.target, job.donor, job.seed)
         return None
+
+    def heir(self, target: str, donor: str, seed: int) -> Path:
+        """The adapter of a species that began at another's, by the first policy on all rows."""
+        return self.folder / "adapters" / f"{target}-from-{donor}-{seed}"
 
 
 def perform(setting: Setting, job: Job) -> list[Run]:
