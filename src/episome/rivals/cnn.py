@@ -13,17 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from episome.batches import Indices
-from episome.dataset import label_column
 from episome.learning import Train
 from episome.rivalry import Cnn
-from episome.rivals.descent import Rows, answers, descend
+from episome.rivals import descent
+from episome.rivals.descent import Learner
 from episome.rivals.words import codes
 from episome.sequence import reverse_complement
 from episome.study import Epoch
 from episome.types import Task
-
-_NAME = "cnn"
 
 
 class Network(nn.Module):
@@ -90,16 +87,5 @@ def fit(
     """
     torch.manual_seed(seed)
     network = Network(numbers, both_strands=task.name in steps.strand_free, centred=task.scope == "site")
-
-    def asked(sequences: Sequence[str], labels: NDArray[np.int8]) -> Rows:
-        def logits(at: Indices) -> Tensor:
-            found: Tensor = network([sequences[k] for k in at])
-            return found
-
-        return Rows(logits=logits, lengths=[len(sequence) for sequence in sequences], labels=labels)
-
-    def score(sequences: Sequence[str]) -> NDArray[np.float64]:
-        return answers(network, asked(sequences, np.zeros(0, np.int8)), numbers.per_step, _NAME)
-
-    learn, judge = (asked(list(rows["sequence"]), rows[label_column(task.name)].to_numpy()) for rows in (train, val))
-    return score, descend(network, learn, judge, numbers, steps, name=_NAME, seed=seed)
+    learner = Learner(name="cnn", network=network, read=str, numbers=numbers)
+    return descent.fit(learner, train, val, task, steps, seed=seed)

@@ -1,6 +1,7 @@
 """A small bidirectional LSTM (Hochreiter & Schmidhuber 1997; Graves & Schmidhuber 2005) over k-mers."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,16 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from episome.batches import Indices
-from episome.dataset import label_column
 from episome.learning import Train
 from episome.rivalry import Lstm
-from episome.rivals.descent import Rows, answers, descend
+from episome.rivals import descent
+from episome.rivals.descent import Learner
 from episome.rivals.words import codes
 from episome.study import Epoch
 from episome.types import Task
 
-_NAME = "lstm"
 _PADDING = -1
 
 
@@ -74,18 +73,6 @@ def fit(
     """
     torch.manual_seed(seed)
     network = Network(numbers, centred=task.scope == "site")
-
-    def asked(sequences: Sequence[str], labels: NDArray[np.int8]) -> Rows:
-        tokens = [tokens_of(sequence, numbers.k, numbers.stride) for sequence in sequences]
-
-        def logits(at: Indices) -> Tensor:
-            found: Tensor = network([tokens[k] for k in at])
-            return found
-
-        return Rows(logits=logits, lengths=[len(row) for row in tokens], labels=labels)
-
-    def score(sequences: Sequence[str]) -> NDArray[np.float64]:
-        return answers(network, asked(sequences, np.zeros(0, np.int8)), numbers.per_step, _NAME)
-
-    learn, judge = (asked(list(rows["sequence"]), rows[label_column(task.name)].to_numpy()) for rows in (train, val))
-    return score, descend(network, learn, judge, numbers, steps, name=_NAME, seed=seed)
+    read = partial(tokens_of, k=numbers.k, stride=numbers.stride)
+    learner = Learner(name="lstm", network=network, read=read, numbers=numbers)
+    return descent.fit(learner, train, val, task, steps, seed=seed)
