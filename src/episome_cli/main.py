@@ -20,6 +20,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "retrain": ("episome_cli.retrain:retrain", "Train a challenger on added labels, held to the champion."),
     "ledger": ("episome_cli.registry:ledger", "Every promotion so far, and whether the record is whole."),
     "preset": ("episome_cli.preset:preset", "Print the parameters of a scenario, for params.yaml."),
+    "donor": ("episome_cli.donor:donor", "Suggest whose adapter a species should start from."),
     "data": ("episome_cli.data:data", "Fetch sources of a pinned release; re-hash every tracked file."),
     "doctor": ("episome_cli.registry:doctor", "Compare registry, ledger and shelf."),
 }
