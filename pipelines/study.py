@@ -37,6 +37,7 @@ def full() -> None:
         EpisomeError: the runs that are there are of other inputs, or a job failed; the others are done all the same.
     """
     chosen = params.read()
+    chosen = chosen.model_copy(update={"head": chosen.study.head})
     workers = chosen.study.workers
     setting = _setting(chosen, paths.full_study(), "full", threads=1 if workers > 1 else chosen.compute.threads)
     tasks, left_out = trials.tasks_there(setting)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
-from episome.params import Head
+from episome.headparams import Head
 
 _PHASES = 3
 _CODONS = 64

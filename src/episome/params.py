@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from episome.headparams import Head
 from episome.learning import Train, Tune
 from episome.limits import Check
 from episome.policy import Plan, Transfer
@@ -99,14 +100,6 @@ class Lora(Frozen):
     alpha: Count
     targets: Literal["attention", "all"]
     dropout: Share
-
-
-class Head(Frozen):
-    """What the linear head sees beside the pooled and the centre state; see `episome.composition.Composition`."""
-
-    composition_k: Annotated[int, Field(ge=0, le=6)]
-    phased_codons: bool
-    site_reach: Annotated[int, Field(ge=0)]
 
 
 class Compute(Frozen):

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from episome.headparams import Head
 from episome.sources import Count, Frozen, Name, Positive
 
 Method = Literal[
@@ -72,6 +73,8 @@ class Study(Frozen):
         policies: of ``adapted``; ``shuffled`` is ``interpolated`` with the distances dealt out anew among the pairs.
         reduced: what the stage `study` runs, with the adapters that the pipeline has trained.
         probe_rows: training rows of the donor on which CKA of the layers before and after is taken.
+        head: of the full grid, in place of `head`. K-mers carry no memory of a donor: where they answer well by
+            themselves, a study with them measures them, and not what adapters carry over.
         inside: what is compared inside the adapters, once all are there.
         full_learning_rate: of full fine-tuning.
         workers: trainings at a time, one thread each; 1: one at a time with `compute.threads`.
@@ -85,6 +88,7 @@ class Study(Frozen):
     curves: Curves
     rows_at_most: RowsAtMost
     probe_rows: Annotated[int, Field(ge=2)]
+    head: Head
     inside: Inside
     full_learning_rate: Positive
     workers: Count
