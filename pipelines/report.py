@@ -2,10 +2,12 @@
 
 import json
 import sys
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
-from episome import params, species, study, transfer
+from episome import looks, params, species, study, transfer
+from episome.headparams import Head
 from episome.params import Params
 from episome.policy import DistanceNumbers
 from episome.report import book
@@ -13,6 +15,8 @@ from episome.report.cells import Grid, Setting, cells
 from episome.study import Run
 from episome.transferscores import Pair
 from episome.types import EpisomeError
+
+_ALONE = Head(composition_k=0, phased_codons=False, site_reach=0)
 
 
 def main(source: Path, target: Path) -> None:
@@ -28,7 +32,9 @@ def main(source: Path, target: Path) -> None:
     left_out: dict[str, str] = {}
     for folder in _folders(source):
         left_out |= json.loads((folder / "study.json").read_text(encoding="utf-8"))["left_out"]
-    known = setting(chosen, runs, left_out)
+    known = replace(
+        setting(chosen, runs, left_out), looks=tuple(look for each in _folders(source) for look in looks.read(each))
+    )
     grid = Grid(setting=known, cells=cells(runs, lambda run: study.load(found[run.key][0] / "predictions", run), known))
     target.mkdir(parents=True, exist_ok=True)
     for name, content in book.files(grid).items():
@@ -76,6 +82,7 @@ def setting(chosen: Params, runs: list[Run], left_out: dict[str, str]) -> Settin
         unknown=lacking,
         near=species.NEAR,
         left_out=left_out,
+        alone=any(run.grid == "full" for run in runs) and chosen.study.head == _ALONE,
         bootstrap=chosen.evaluate.bootstrap,
         confidence=chosen.evaluate.confidence,
         seed=chosen.seed,

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from episome import adapting, classifier, grid, inside, layerchange, lora, params, study, trials
+from episome import adapting, classifier, grid, inside, layerchange, looks, lora, params, study, trials
 from episome.classifier import load_classifier
 from episome.effort import Course
 from episome.grid import Job
@@ -69,11 +69,11 @@ def _look_inside(setting: Setting, tasks: dict[str, list[str]]) -> None:
     if "adapted" not in numbers.methods or numbers.inside.rows == 0:
         return
     wanted = {each[:3] for each in inside.comparisons(tasks, numbers.seeds)}
-    if {(look.target, look.donor, look.seed) for look in inside.read(setting.folder)} == wanted:
+    if {(look.target, look.donor, look.seed) for look in looks.read(setting.folder)} == wanted:
         return
     _settle(setting.chosen.compute.threads)
     print(f"looking into {len(wanted)} pairs of adapters", flush=True)
-    inside.write(setting.folder, list(inside.looks(setting, tasks)))
+    looks.write(setting.folder, list(inside.looks(setting, tasks)))
 
 
 def reduced(species: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from episome import inside, study
+from episome import looks, study
 from tests import lonely, micro
 
 pytestmark = pytest.mark.slow
@@ -98,9 +98,9 @@ def test_a_study_that_was_killed_goes_on_and_does_nothing_twice(project: Path, r
 
 
 def test_what_heirs_share_with_their_donors_is_looked_into(project: Path, resumed: list[study.Run]) -> None:
-    looks = inside.read(project / FULL)
-    assert {(look.target, look.donor) for look in looks} == {SPECIES, SPECIES[::-1]}  # one seed: none beside itself
-    for look in looks:
+    found = looks.read(project / FULL)
+    assert {(look.target, look.donor) for look in found} == {SPECIES, SPECIES[::-1]}  # one seed: none beside itself
+    for look in found:
         values = look.values
         assert 0 <= values["attention_other_head"] < values["attention_same_head"] <= 1
         assert 0 <= values["key_overlap_expected"] < 0.1

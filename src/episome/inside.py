@@ -4,72 +4,18 @@ Made after a full study from the adapters that it kept. Two trainings of one spe
 likeness: a donor and its heir can hardly be more alike than those.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from itertools import combinations, permutations
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from episome import alternatives, dataset, grid, insight, likeness, lora, metrics, transferscores, trials
 from episome.classifier import Classifier, load_classifier
-from episome.study import StudyError
+from episome.looks import Look
 from episome.trials import Setting
 
-FILE = "inside.json"
 _CHANCE = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """Two adapters of a study compared on one task.
-
-    Attributes:
-        target: species key.
-        donor: species key; the target itself where two trainings from nothing are compared, this seed and another.
-        task: of either.
-        seed: of both trainings, or of the first.
-        values: on the target's rows, where both know the task, ``attention_same_head``, ``attention_other_head``,
-            ``key_overlap`` and ``key_overlap_expected`` (`likeness`); on the donor's, where it knows the task,
-            ``head_before``, ``head_after``, ``probe_before`` and ``probe_after``: test AUROC of the donor's own head,
-            and of a linear probe fitted anew, on the donor's encoder and on the heir's; ``head_retention`` and
-            ``probe_retention`` of them (`transferscores.retention`).
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-
-    target: str
-    donor: str
-    task: str
-    seed: int
-    values: dict[str, float]
-
-
-_LOOKS = TypeAdapter(list[Look])
-
-
-def read(folder: Path) -> list[Look]:
-    """What `write` left beside the runs of a study; nothing where no look was taken.
-
-    Raises:
-        StudyError: the file is damaged.
-    """
-    path = folder / FILE
-    if not path.is_file():
-        return []
-    try:
-        return _LOOKS.validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise StudyError(f"{path}: {error.errors()[0]['msg']}; remove it and run the study again") from error
-
-
-def write(folder: Path, looks: Sequence[Look]) -> None:
-    """Keep the looks beside the runs."""
-    text = json.dumps([asdict(look) for look in looks], indent=1, sort_keys=True)
-    (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def comparisons(tasks: Mapping[str, Sequence[str]], seeds: Sequence[int]) -> list[tuple[str, str, int, int]]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from episome import metrics, significance
 from episome.grid import ONE_SEED
+from episome.looks import Look
 from episome.metrics import Draws, Floats
 from episome.significance import Difference, SignFlip
 from episome.study import Predictions, Run
@@ -38,6 +39,8 @@ class Setting:
         confidence: two-sided coverage of the intervals.
         seed: of the draws.
         unknown: two species, in one order or both → why they have no distance.
+        looks: what heirs share with their donors, inside.
+        alone: the heads of the study's own trainings see the encoder and nothing else.
     """
 
     world: str
@@ -51,6 +54,8 @@ class Setting:
     confidence: float
     seed: int
     unknown: Mapping[Pair, str] = field(default_factory=dict)
+    looks: tuple[Look, ...] = ()
+    alone: bool = False
 
     def lacking(self, pair: Pair) -> str:
         """Why a pair has no distance; "" where it has one."""

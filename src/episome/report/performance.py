@@ -16,13 +16,22 @@ from episome.transferscores import Pair, Score
 SINGLE = ("check_donor", "check_nothing")
 """Extra numbers of a run that are no layer's: validation AUROC after the check's short trainings."""
 THIRDS = ("shallow", "middle", "deep")
+LOOKED = {
+    "head_retention": ("retention by the donor's head", "share of skill left"),
+    "probe_retention": ("retention by a fresh probe", "share of skill left"),
+    "attention_same_head": ("likeness of attention", "1 − JSD, bits"),
+    "attention_other_head": ("likeness of attention, heads dealt out anew", "1 − JSD, bits"),
+    "key_overlap": ("overlap of key bases", "intersection over union"),
+    "key_overlap_expected": ("overlap of key bases by chance", "intersection over union"),
+}
+"""What `episome.inside` found, with its title and unit."""
 
 
 def table(grid: Grid) -> pd.DataFrame:
     """Everything else a transfer is judged by: efficiencies, learning curves, retention, resources."""
     lines: list[dict[str, Any]] = []
     for task in grid.tasks:
-        for part in (_efficiencies, _specificity, _learning, _saved_data, _inside):
+        for part in (_efficiencies, _specificity, _learning, _saved_data, _inside, _looked):
             lines += [{"task": task, **line} for line in part(grid, task)]
     lines += resources.lines(grid)
     return frames.of(
@@ -149,6 +158,28 @@ def _inside(grid: Grid, task: str) -> list[dict[str, Any]]:
                 }
             )
     return lines
+
+
+def _looked(grid: Grid, task: str) -> list[dict[str, Any]]:
+    """What heirs share with their donors: mean over seeds; a species beside itself is two seeds of it."""
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for look in (each for each in grid.setting.looks if each.task == task):
+        for name, value in look.values.items():
+            if name in LOOKED:
+                found.setdefault((name, look.donor, look.target), []).append(value)
+    return [
+        {
+            "metric": name,
+            "method": "scratch" if donor == target else "adapted",
+            "donor": donor,
+            "target": target,
+            "value": float(np.mean(values)),
+            "seed_sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+            "seeds": len(values),
+            "reason": "",
+        }
+        for (name, donor, target), values in sorted(found.items())
+    ]
 
 
 def _told(name: str) -> bool:

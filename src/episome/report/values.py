@@ -9,7 +9,7 @@ from episome.report import frames, words
 from episome.report.cells import Grid
 from episome.report.drawing import Canvas, Panel, Sheet, arrow, dots, legend, look
 from episome.report.matrices import spoken
-from episome.report.performance import SINGLE, THIRDS, table
+from episome.report.performance import LOOKED, SINGLE, THIRDS, table
 from episome.report.resources import RESOURCES
 
 _BY_PAIR = {
@@ -45,6 +45,9 @@ def performance(grid: Grid) -> Sheet:
         ]
         curves = own[own["metric"] == "learning_curve"]
         panels += [_learning(grid, task, target, part) for target, part in curves.groupby("target", sort=True)]
+        panels += [
+            _shared(task, metric, own[own["metric"] == metric]) for metric in LOOKED if metric in set(own["metric"])
+        ]
         inside = own[own["at"].isin(THIRDS) | own["metric"].isin(SINGLE)]
         panels += [_inside(grid, task, str(metric), part) for metric, part in inside.groupby("metric", sort=True)]
     for name in RESOURCES:
@@ -131,6 +134,27 @@ def _inside(grid: Grid, task: str, metric: str, data: pd.DataFrame) -> Panel:
         data=data,
         draw=thirds if by_third else single,
         height=3.1 if by_third else 1.1 + 0.27 * max(2, len(labels)),
+    )
+
+
+def _shared(task: str, metric: str, data: pd.DataFrame) -> Panel:
+    """What an heir shares with its donor, and two seeds of one species with each other."""
+    title, unit = LOOKED[metric]
+    labels = [
+        f"{line['target']}, two seeds" if line["donor"] == line["target"] else _label(line["donor"], line["target"])
+        for line in frames.lines(data)
+    ]
+    return Panel(
+        name=f"{task}-{metric.replace('_', '-')}",
+        group=task,
+        title=title,
+        caption="(AUROC after − 0.5) / (AUROC before − 0.5) on the donor's test rows, mean over seeds."
+        if metric.endswith("retention")
+        else "On the target's test rows, mean over seeds. How alike models are explains nothing of what they do.",
+        words="; ".join(f"{name} {line['value']:.3f}" for name, line in zip(labels, frames.lines(data), strict=True)),
+        data=data,
+        draw=partial(_dots, data=data, labels=labels, unit=unit),
+        height=1.1 + 0.27 * max(2, len(labels)),
     )
 
 

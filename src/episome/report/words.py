@@ -100,6 +100,11 @@ def notes(grid: Grid) -> list[str]:
     found = []
     if setting.simulated:
         found.append("Simulated sequences. No living thing has them.")
+    if setting.alone:
+        found.append(
+            "The heads of this study see the encoder alone. The platform's also see k-mers, which carry nothing over "
+            "from a donor and would hide what adapters do; no score of this page is the platform's."
+        )
     if grid.gaps:
         found.append(f"Reduced grid: {'; '.join(grid.gaps)}.")
     if setting.motif_divergence != 1:
