@@ -62,6 +62,8 @@ def _fresh(chosen: Params, species: str, subject: Classifier, rows: pd.DataFrame
     )
     curve = _watch(species, events)
     stacking.stack(subject, judging)
+    if begin.numbers.balance != "none" and subject.composition.size == 0:  # with one part only, nothing was weighed
+        stacking.level(subject, judging)
     state = train.fisher(subject, fitting, begin.numbers.fisher_rows, chosen.seed)
     transferred = {"plan": plan.record() if plan else None, "start": ready.record}
     about = {"releases": sorted(set(rows["release"])), "transfer": transferred}
@@ -150,7 +152,7 @@ def _retrain(chosen: Params, species: str, subject: Classifier, rows: pd.DataFra
         subject, ready.fitting, ready.judging, numbers, seed=chosen.seed, memory=ready.start.memory, keep=keep
     )
     curve = _watch(species, events)
-    if numbers.balance == "weights":
+    if numbers.balance != "none":
         stacking.level(subject, ready.judging)
     fresh = train.fisher(subject, ready.fitting, numbers.fisher_rows, chosen.seed)
     state = ewc.accumulate(held, fresh)

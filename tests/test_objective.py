@@ -8,13 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from episome import ewc, lora, model, objective, pace, stacking, strands, tokenizer, train
 from episome.batches import mixed
-from episome.classifier import Classifier, Composition, Examples
-from episome.objective import Memory
+from episome.classifier import Classifier, Composition, Examples, save
+from episome.learning import Auxiliary
+from episome.objective import Draw, Memory
 from episome.pretrain import cosine
 from episome.types import EpisomeError, Task
 from tests.test_train import base, fresh, numbers, same, split, state, toy_rows
@@ -28,8 +31,8 @@ def gradients(subject: Classifier) -> Gradients:
     return {name: p.grad.clone() for name, p in subject.named_parameters() if p.grad is not None}
 
 
-def batches_of(examples: Examples) -> list[np.ndarray]:
-    return [np.asarray(at) for at in np.array_split(np.arange(len(examples.encodings)), 3)]
+def batches_of(examples: Examples) -> list[Draw]:
+    return [Draw(rows=np.asarray(at)) for at in np.array_split(np.arange(len(examples.encodings)), 3)]
 
 
 def moved(base: Path, seed: int = 5) -> Classifier:
@@ -108,15 +111,16 @@ def test_the_distance_to_the_donors_states_is_added_with_its_gradient(base: Path
     chosen = numbers(distil_lambda=0.7)
     step = batches_of(fitting)
     subject.zero_grad()
-    _, strayed = objective.accumulate(subject, objective.lesson(fitting, chosen, states=states), step, chosen)
+    strayed = objective.accumulate(subject, objective.lesson(fitting, chosen, states=states), step, chosen).strayed
     whole = gradients(subject)
     subject.zero_grad()
-    loss, nothing = objective.accumulate(subject, objective.lesson(fitting, chosen), step, chosen)
-    assert nothing == 0.0
-    assert loss > 0.0
+    plain = objective.accumulate(subject, objective.lesson(fitting, chosen), step, chosen)
+    assert plain.strayed == 0.0
+    assert plain.missed is None
+    assert plain.loss > 0.0
     alone = gradients(subject)
     subject.zero_grad()
-    features = [subject.features(*subject.batch(fitting, at))[:, : states.shape[1]] for at in step]
+    features = [subject.features(*subject.batch(fitting, at.rows))[:, : states.shape[1]] for at in step]
     wanted = 0.7 * (torch.cat(features) - torch.from_numpy(states)).square().mean()
     wanted.backward()
     assert strayed == pytest.approx(wanted.item(), rel=1e-4)
@@ -318,3 +322,169 @@ def test_retention_keeps_a_target_near_its_donor(base: Path) -> None:
         assert (max(penalties) > 0) is (weight > 0)
         moves.append(move)
     assert moves[1] < 0.5 * moves[0]
+
+
+ASIDE = Auxiliary(targets=("gc", "cpg", "orf"), weight=0.5)
+
+
+def with_targets(subject: Classifier, rows: pd.DataFrame, asked: Auxiliary = ASIDE) -> Examples:
+    return stacking.examples(subject, part(rows, "train"), numbers(auxiliary=asked))
+
+
+def test_auxiliary_targets_are_those_of_the_rows_as_they_stand_and_in_units_of_their_spread(base: Path) -> None:
+    rows = toy_rows()
+    chosen = numbers(auxiliary=ASIDE, strand_free=("whole",), reverse_complement_share=0.5)
+    fitting = stacking.examples(fresh(base), part(rows, "train"), chosen)
+    assert fitting.targets is not None
+    own, targets = fitting.own, fitting.targets
+    assert targets.shape == (len(fitting.encodings), 3)
+    np.testing.assert_allclose(np.nanmean(targets[:own], axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(np.nanstd(targets[:own], axis=0), 1, atol=1e-5)
+    assert fitting.turned is not None
+    turned = fitting.turned[fitting.turned >= own]
+    np.testing.assert_allclose(targets[turned, :2], targets[np.flatnonzero(fitting.turned >= own), :2], atol=1e-5)
+    for off in (Auxiliary(targets=(), weight=0.5), Auxiliary(targets=("gc",), weight=0.0)):
+        assert with_targets(fresh(base), rows, off).targets is None
+
+
+def test_auxiliary_errors_are_added_with_their_weight_and_what_is_unknown_does_not_count(base: Path) -> None:
+    subject, chosen = moved(base), numbers(auxiliary=ASIDE)
+    fitting = with_targets(subject, toy_rows())
+    assert fitting.targets is not None
+    targets = fitting.targets.copy()
+    targets[5:, 2] = np.nan
+    targets[:9, 0] = np.nan
+    fitting, step = replace(fitting, targets=targets), batches_of(fitting)
+    aside = objective.set_aside(subject, fitting, chosen)
+    assert aside is not None
+    nn.init.normal_(aside.layer.weight, generator=torch.Generator().manual_seed(2))
+    subject.zero_grad()
+    got = objective.accumulate(subject, objective.lesson(fitting, chosen, aside=aside), step, chosen)
+    whole, of_layer = gradients(subject), aside.layer.weight.grad
+    subject.zero_grad()
+    objective.accumulate(subject, objective.lesson(fitting, chosen), step, chosen)
+    alone = gradients(subject)
+    subject.zero_grad()
+    aside.layer.weight.grad = None
+    guessed = torch.cat([aside.layer(subject.features(*subject.batch(fitting, at.rows))[:, :16]) for at in step])
+    wanted = torch.from_numpy(targets)
+    means = [(guessed[:, t] - wanted[:, t])[~wanted[:, t].isnan()].square().mean() for t in range(3)]
+    missed = torch.stack(means).mean()
+    (0.5 * missed).backward()
+    assert got.missed == pytest.approx(missed.item(), rel=1e-4)
+    assert of_layer is not None
+    torch.testing.assert_close(of_layer, aside.layer.weight.grad, atol=1e-5, rtol=1e-3)
+    for name, gradient in gradients(subject).items():
+        torch.testing.assert_close(whole[name] - alone[name], gradient, atol=1e-5, rtol=1e-3)
+
+
+def test_an_auxiliary_target_is_learned_and_nothing_of_it_is_kept(base: Path, tmp_path: Path) -> None:
+    rows, errors = toy_rows(320), []
+    subject = fresh(base)
+    gc = Auxiliary(targets=("gc",), weight=1.0)
+    fitting, judging = with_targets(subject, rows, gc), split(subject, rows, "val")
+    chosen = numbers(auxiliary=gc, epochs=6, patience=9, learning_rate=1e-2, head_learning_rate=1e-1)
+    for event in train.fit(subject, fitting, judging, chosen, seed=0):
+        if isinstance(event, train.Step):
+            assert event.auxiliary is not None
+            errors.append(event.auxiliary)
+    each = len(errors) // 6
+    assert np.mean(errors[:each]) == pytest.approx(1, abs=0.2)  # a layer at zero says the mean
+    assert np.mean(errors[-each:]) < 0.75
+    plain, own = fresh(base), split(subject, rows, "train")
+    events = list(train.fit(plain, own, judging, numbers(epochs=1), seed=0))
+    assert all(event.auxiliary is None for event in events if isinstance(event, train.Step))
+    kept = []
+    for name, one in (("with", subject), ("without", plain)):
+        save(one, tmp_path / name, {})
+        kept.append({path.name: list(load_file(path)) for path in (tmp_path / name).glob("*.safetensors")})
+    assert kept[0] == kept[1]
+    assert not any("auxiliary" in key for key in subject.state_dict())
+    with pytest.raises(EpisomeError, match=r"train\.auxiliary asks for gc; wanted: training rows with them"):
+        next(train.fit(plain, own, judging, numbers(auxiliary=gc), seed=0))
+
+
+def few_positives(rows: pd.DataFrame) -> pd.DataFrame:
+    """Nine tenths of the training rows with a positive `whole` left out."""
+    positive = np.flatnonzero((rows["split"] == "train") & (rows["label_whole"] == 1))
+    return rows.drop(index=rows.index[positive[len(positive) // 10 :]])
+
+
+def test_drawn_epochs_hold_both_classes_equally_often_and_are_as_long_as_any(base: Path) -> None:
+    rows = few_positives(toy_rows(320))
+    fitting = both_strands(fresh(base), rows)
+    plain, sampled = (
+        [train._order(fitting, numbers(balance=how, reverse_complement_share=0.5), 0, epoch) for epoch in range(3)]
+        for how in ("none", "sampling")
+    )
+    for before, epoch in zip(plain, sampled, strict=True):
+        draws = [draw for step in epoch for draw in step]
+        assert sum(len(draw.rows) for draw in draws) == sum(len(draw.rows) for step in before for draw in step)
+        labels = np.concatenate([draw.labels(fitting) for draw in draws])
+        assert ((labels >= 0).sum(axis=1) == 1).all()
+        for task in range(2):
+            positives, negatives = ((labels[:, task] == value).sum() for value in (1, 0))
+            assert abs(positives - negatives) <= 1
+        assert any((draw.rows >= fitting.own).any() for draw in draws)
+    assert [d.rows.tolist() for s in sampled[0] for d in s] != [d.rows.tolist() for s in sampled[1] for d in s]
+    imbalance = np.concatenate([draw.labels(fitting) for step in plain[0] for draw in step])[:, 0]
+    assert (imbalance == 1).sum() < 0.2 * (imbalance == 0).sum()
+
+
+def test_a_row_that_is_drawn_speaks_for_one_task() -> None:
+    labels = np.array([[1, 0], [0, 1]], dtype=np.int8)
+    fitting = Examples(encodings=[], centres=np.zeros(2, int), composition=np.zeros((2, 0), np.float32), labels=labels)
+    rows = np.array([0, 1, 1])
+    assert Draw(rows=rows).labels(fitting).tolist() == [[1, 0], [0, 1], [0, 1]]
+    assert Draw(rows=rows, tasks=np.array([0, 0, 1])).labels(fitting).tolist() == [[1, -1], [0, -1], [-1, 1]]
+
+
+def test_drawing_shifts_the_answers_and_levelling_puts_them_back(base: Path) -> None:
+    rows = few_positives(toy_rows(320))
+    shares = []
+    for how in ("none", "sampling"):
+        subject = fresh(base, k=0)
+        fitting, judging = split(subject, rows, "train"), split(subject, rows, "val")
+        assert list(train.fit(subject, fitting, judging, numbers(balance=how, epochs=2), seed=0))
+        shares.append(float(expit(subject.logits(fitting)[fitting.labels[:, 0] >= 0, 0]).mean()))
+    assert shares[1] > shares[0] + 0.1
+    stacking.level(subject, judging)
+    asked = judging.labels[:, 0] >= 0
+    assert expit(subject.logits(judging)[asked, 0]).mean() == pytest.approx(judging.labels[asked, 0].mean(), abs=1e-5)
+
+
+@pytest.mark.parametrize("option", [{"auxiliary": ASIDE}, {"balance": "sampling"}])
+def test_each_option_resumes_to_the_same_bits(base: Path, tmp_path: Path, option: dict[str, object]) -> None:
+    rows = few_positives(toy_rows())
+    chosen = numbers(**option, strand_free=("whole",), reverse_complement_share=0.5)
+    keep = train.Keep(path=tmp_path / "toy.safetensors", fingerprint="these", seconds=0.0)
+
+    def events(keep: train.Keep | None) -> tuple[Classifier, Iterator[train.Step | train.Epoch]]:
+        subject = fresh(base)
+        fitting = stacking.examples(subject, part(rows, "train"), chosen)
+        return subject, train.fit(subject, fitting, split(subject, rows, "val"), chosen, seed=0, keep=keep)
+
+    whole, steps = events(None)
+    undisturbed = list(steps)
+    for killed_after in (2, len(undisturbed) // 2, len(undisturbed) - 2):
+        _, killed = events(keep)
+        for _ in range(killed_after):
+            next(killed)
+        resumed, rest = events(keep)
+        after = list(rest)
+        assert 0 < len(after) <= len(undisturbed) - killed_after + 1
+        assert after == undisturbed[-len(after) :]
+        assert same(state(resumed), state(whole))
+        keep.path.unlink()
+
+
+def test_an_option_switched_off_is_not_there(base: Path) -> None:
+    rows, states = toy_rows(), []
+    for asked in (numbers().auxiliary, Auxiliary(targets=(), weight=9.0), Auxiliary(targets=("gc",), weight=0.0)):
+        subject = fresh(base)
+        fitting = replace(split(subject, rows, "train"), targets=with_targets(subject, rows).targets)
+        assert list(
+            train.fit(subject, fitting, split(subject, rows, "val"), numbers(epochs=1, auxiliary=asked), seed=0)
+        )
+        states.append(state(subject))
+    assert all(same(states[0], each) for each in states[1:])

@@ -72,6 +72,15 @@ def test_a_species_overrides_training_numbers_for_itself_alone(tmp_path: Path) -
         ),
         (fly(train={"reverse_complement_share": 0.5}), r"species\.fly_sim\.train: .*strand_free names no task"),
         (lambda tree: tree["tune"].update(learning_rate=[1.0, 0.1]), r"tune: .*learning_rate: 1\.0 to 0\.1; wanted"),
+        (
+            fly(train={"auxiliary": {"targets": ["gc", "at"], "weight": 0.1}}),
+            r"species\.fly_sim\.train: auxiliary\.targets\.1: .*'gc', 'cpg' or 'orf'",
+        ),
+        (
+            fly(train={"auxiliary": {"targets": ["gc", "gc"], "weight": 0.1}}),
+            r"species\.fly_sim\.train: auxiliary: .*targets: gc, gc; wanted: each once",
+        ),
+        (fly(train={"balance": "both"}), r"species\.fly_sim\.train: balance: .*'none', 'weights' or 'sampling'"),
         (fly(train={"learing_rate": 1}), r"species\.fly_sim\.train: learing_rate: Extra inputs"),
         (fly(train={"epochs": -1}), r"species\.fly_sim\.train: epochs: .*greater than or equal to 0"),
         (

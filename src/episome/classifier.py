@@ -49,6 +49,8 @@ class Examples:
         offset: float32 [n, L], added to the head's logits while training; None adds nothing.
         turned: int64 [n' ≤ n], for each of the first rows where its reverse complement stands (its own place where
             it has none); rows beyond them are those. None: no row is turned.
+        targets: float32 [n, T], what a pooled state learns to say of its sequence (`Train.auxiliary`); NaN does not
+            count. None: nothing.
     """
 
     encodings: list[Encoding]
@@ -57,17 +59,30 @@ class Examples:
     labels: NDArray[np.int8]
     offset: NDArray[np.float32] | None = None
     turned: NDArray[np.int64] | None = None
+    targets: NDArray[np.float32] | None = None
+
+    @property
+    def own(self) -> int:
+        """Number of rows without those that are another's reverse complement."""
+        return len(self.encodings) if self.turned is None else len(self.turned)
 
     @property
     def lengths(self) -> list[int]:
         """Tokens of each row."""
         return [len(encoding.ids) for encoding in self.encodings]
 
-    def drawn(self, share: float, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Rows of one epoch: each once, a `share` of those that may be turned as their reverse complement."""
+    def drawn(self, share: float, rng: np.random.Generator, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Rows of one epoch, a `share` of those that may be turned as their reverse complement.
+
+        Args:
+            share: drawn anew for each.
+            rng: draws it.
+            rows: among the first `own`; None: each of them once.
+        """
+        asked = np.arange(self.own) if rows is None else rows
         if self.turned is None:
-            return np.arange(len(self.encodings))
-        return np.where(rng.random(len(self.turned)) < share, self.turned, np.arange(len(self.turned)))
+            return asked
+        return np.where(rng.random(len(asked)) < share, self.turned[asked], asked)
 
 
 class Head(nn.Module):

@@ -16,8 +16,10 @@ class Curve:
     def add(self, event: train.Step | train.Epoch) -> None:
         """Keep one event."""
         if isinstance(event, train.Step):
-            loss, penalty = round(event.loss, 6), round(event.penalty, 6)
-            self.steps.append({"step": event.number, "loss": loss, "penalty": penalty})
+            step = {"step": event.number, "loss": round(event.loss, 6), "penalty": round(event.penalty, 6)}
+            if event.auxiliary is not None:
+                step["auxiliary"] = round(event.auxiliary, 6)
+            self.steps.append(step)
         else:
             scores = {task: round(value, 6) for task, value in event.auroc.items()}
             loss = round(event.loss, 6)

@@ -7,13 +7,39 @@ from pydantic import Field, model_validator
 from episome.sources import Count, Frozen, Name, Positive, Share
 
 Weight = Annotated[float, Field(ge=0)]
+Target = Literal["gc", "cpg", "orf"]
+"""What `episome.auxiliary` can compute of a sequence."""
+
+
+class Auxiliary(Frozen):
+    """What the pooled state learns to say of its own sequence on the way, through a layer that is thrown away.
+
+    Attributes:
+        targets: what is computed of each training row; none switches off.
+        weight: of their mean squared error in the loss, beside the labels' cross entropy per label; 0 switches off.
+    """
+
+    targets: tuple[Target, ...]
+    weight: Weight
+
+    @property
+    def on(self) -> bool:
+        return bool(self.targets) and self.weight > 0
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Auxiliary":
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError(f"targets: {', '.join(self.targets)}; wanted: each once")
+        return self
 
 
 class Train(Frozen):
     """Optimiser, schedule and continual-learning numbers of one adapter.
 
     Attributes:
-        balance: ``weights`` lets the positives of a task weigh as much together as its negatives.
+        balance: ``weights`` lets the positives of a task weigh as much together as its negatives; ``sampling`` draws
+            both equally often (`episome.balance`).
+        auxiliary: see `Auxiliary`; of the species' own training rows, not of a donor's beside them.
         precision: ``bf16`` runs the encoder's forward and backward pass in bfloat16; weights, head, loss, penalties
             and optimiser stay fp32.
         gradient_checkpointing: layers are computed a second time in the backward pass instead of being kept.
@@ -35,7 +61,8 @@ class Train(Frozen):
     weight_decay: Weight
     warmup_share: Share
     clip_norm: Positive
-    balance: Literal["none", "weights"]
+    balance: Literal["none", "weights", "sampling"]
+    auxiliary: Auxiliary
     precision: Literal["fp32", "bf16"]
     gradient_checkpointing: bool
     strand_free: tuple[Name, ...]

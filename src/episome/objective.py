@@ -2,12 +2,13 @@
 
 L = λ_joint · (BCE of the target's labels + λ_distil · distance) + BCE of the donor's labels, on batches of each drawn
 apart (λ_joint is 1 and the last term is missing without joint training), plus the penalties of `held_back` once a step.
+With auxiliary targets, weight · (mean squared error of each, mean over targets) stands beside the distance.
 Sources: learning without forgetting (Li & Hoiem 2016) on states instead of outputs, so that no donor row is needed;
 L2-SP (Li et al. 2018) weighted by importance (Kirkpatrick et al. 2017).
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from episome import ewc, lora
 from episome.batches import Indices
 from episome.classifier import Classifier, Examples
 from episome.learning import Train
+from episome.types import EpisomeError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,65 @@ EMPTY = Memory()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """Rows of one batch, B of them.
+
+    Attributes:
+        rows: int64 [B], places in `Examples`; one may come more than once.
+        tasks: int64 [B], the one task that each speaks for; None: all that it is labelled for.
+    """
+
+    rows: Indices
+    tasks: Indices | None = None
+
+    def labels(self, examples: Examples) -> NDArray[np.int8]:
+        """Labels int8 [B, L]; -1 where nothing is asked."""
+        labels = examples.labels[self.rows]
+        if self.tasks is None:
+            return labels
+        return np.where(np.arange(labels.shape[1]) == self.tasks[:, None], labels, np.int8(-1))
+
+
+class Sums(NamedTuple):
+    """What one step added up.
+
+    Attributes:
+        loss: mean cross entropy per label.
+        strayed: weighted distance to `Lesson.states`, mean per row.
+        missed: mean squared error of the auxiliary targets, without their weight; None where there are none.
+    """
+
+    loss: float
+    strayed: float
+    missed: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """What the pooled state learns beside the labels.
+
+    Attributes:
+        layer: from pooled state to targets; nobody keeps it.
+        targets: float [n, T] of all rows; NaN does not count.
+    """
+
+    layer: nn.Linear
+    targets: Tensor
+
+    def missed(self, features: Tensor, draw: Draw, known: Tensor) -> Tensor:
+        """A batch's part of the mean squared error of a step, mean over targets.
+
+        Args:
+            features: [B, 2d + K], the pooled state first.
+            draw: of the batch.
+            known: [T], rows of the step that have each target.
+        """
+        wanted = self.targets[draw.rows]
+        errors = self.layer(features[:, : self.layer.in_features]) - wanted.nan_to_num()
+        return ((errors.square() * ~wanted.isnan()).sum(0) / known.clamp(min=1)).mean()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lesson:
     """Rows to learn from and what each counts.
 
@@ -49,16 +110,23 @@ class Lesson:
         positive: float [L], what a positive label counts, against 1 for a negative; None: the same.
         states: float32 [n, d] to stay near; None: anywhere.
         factor: of all that these rows add.
+        aside: None: nothing is learned beside the labels.
     """
 
     examples: Examples
     positive: Tensor | None
     states: NDArray[np.float32] | None = None
     factor: float = 1.0
+    aside: Aside | None = None
 
 
 def lesson(
-    examples: Examples, numbers: Train, *, states: NDArray[np.float32] | None = None, factor: float = 1.0
+    examples: Examples,
+    numbers: Train,
+    *,
+    states: NDArray[np.float32] | None = None,
+    factor: float = 1.0,
+    aside: Aside | None = None,
 ) -> Lesson:
     """Rows with the weights that `numbers` ask for."""
     return Lesson(
@@ -66,7 +134,25 @@ def lesson(
         positive=positive_weights(examples.labels) if numbers.balance == "weights" else None,
         states=states if numbers.distil_lambda > 0 else None,
         factor=factor,
+        aside=aside,
     )
+
+
+def set_aside(classifier: Classifier, examples: Examples, numbers: Train) -> Aside | None:
+    """The auxiliary targets, and a layer at zero like a new head; None where none are asked for.
+
+    Raises:
+        EpisomeError: they are, and the rows came without them.
+    """
+    if not numbers.auxiliary.on:
+        return None
+    if examples.targets is None:
+        names = ", ".join(numbers.auxiliary.targets)
+        raise EpisomeError(f"train.auxiliary asks for {names}; wanted: training rows with them (stacking.examples)")
+    layer = nn.Linear(classifier.head.state.shape[1] // 2, examples.targets.shape[1])
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return Aside(layer=layer, targets=torch.from_numpy(examples.targets))
 
 
 def positive_weights(labels: NDArray[np.int8]) -> Tensor:
@@ -76,26 +162,26 @@ def positive_weights(labels: NDArray[np.int8]) -> Tensor:
     return torch.from_numpy(ratio.astype(np.float32))
 
 
-def accumulate(classifier: Classifier, rows: Lesson, step: list[Indices], numbers: Train) -> tuple[float, float]:
-    """Add the gradient of one step, batch by batch.
-
-    Returns:
-        Mean loss per label over the whole step, and the weighted distance to `Lesson.states`, mean per row.
-    """
-    labels = sum(int((rows.examples.labels[at] >= 0).sum()) for at in step)
-    count = sum(len(at) for at in step)
-    total = strayed = 0.0
-    for at in step:
-        features = _features(classifier, rows.examples, at, numbers.precision)
-        loss = _bce(classifier.head(features), rows, at) / labels
+def accumulate(classifier: Classifier, rows: Lesson, step: list[Draw], numbers: Train) -> Sums:
+    """Add the gradient of one step, batch by batch."""
+    labels = sum(int((draw.labels(rows.examples) >= 0).sum()) for draw in step)
+    count = sum(len(draw.rows) for draw in step)
+    known = torch.zeros(0) if rows.aside is None else _known(rows.aside, step)
+    total = strayed = missed = 0.0
+    for draw in step:
+        features = _features(classifier, rows.examples, draw.rows, numbers.precision)
+        loss = _bce(classifier.head(features), rows, draw) / labels
         whole = loss
         if rows.states is not None:
-            near = torch.from_numpy(rows.states[at])
+            near = torch.from_numpy(rows.states[draw.rows])
             away = (features[:, : near.shape[1]] - near).square().mean(1).sum() * (numbers.distil_lambda / count)
             whole, strayed = loss + away, strayed + away.item()
+        if rows.aside is not None:
+            wrong = rows.aside.missed(features, draw, known)
+            whole, missed = whole + numbers.auxiliary.weight * wrong, missed + wrong.item()
         (whole * rows.factor).backward()
         total += loss.item()
-    return total, strayed
+    return Sums(loss=total, strayed=strayed, missed=None if rows.aside is None else missed)
 
 
 def held_back(classifier: Classifier, memory: Memory, numbers: Train) -> Tensor:
@@ -113,11 +199,16 @@ def _features(classifier: Classifier, examples: Examples, at: Indices, precision
     return features
 
 
-def _bce(logits: Tensor, rows: Lesson, at: Indices) -> Tensor:
-    """Binary cross entropy, summed over the labels that are there."""
+def _known(aside: Aside, step: list[Draw]) -> Tensor:
+    """Rows of a step that have each target, [T]."""
+    return (~aside.targets[np.concatenate([draw.rows for draw in step])].isnan()).sum(0)
+
+
+def _bce(logits: Tensor, rows: Lesson, draw: Draw) -> Tensor:
+    """Binary cross entropy, summed over the labels that are asked."""
     if rows.examples.offset is not None:
-        logits = logits + torch.from_numpy(rows.examples.offset[at])
-    labels = torch.from_numpy(rows.examples.labels[at]).to(logits.dtype)
+        logits = logits + torch.from_numpy(rows.examples.offset[draw.rows])
+    labels = torch.from_numpy(draw.labels(rows.examples)).to(logits.dtype)
     there = labels >= 0
     positive = None if rows.positive is None else rows.positive.expand_as(logits)[there]
     return nn.functional.binary_cross_entropy_with_logits(

@@ -19,7 +19,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
 
-from episome import strands
+from episome import auxiliary, strands
 from episome.classifier import Classifier, Examples
 from episome.composition import site_features
 from episome.dataset import label_column
@@ -119,7 +119,7 @@ def prepare(
         classifier: its composition part is set and frozen.
         learn: training rows, with columns ``sequence``, ``group`` and labels.
         judge: validation rows.
-        numbers: penalties to choose from, and the tasks whose rows may be turned round.
+        numbers: penalties to choose from, the tasks whose rows may be turned round, and auxiliary targets.
     """
     fitting, judging = examples(classifier, learn, numbers), classifier.examples(judge)
     groups = learn["group"].to_numpy(str)
@@ -130,11 +130,13 @@ def prepare(
 
 
 def examples(classifier: Classifier, learn: pd.DataFrame, numbers: Train) -> Examples:
-    """Training rows made ready, with reverse complements where `numbers` ask for a share of them."""
-    if numbers.reverse_complement_share == 0:
-        return classifier.examples(learn)
-    rows, turned = strands.both(learn, numbers.strand_free)
-    return replace(classifier.examples(rows), turned=turned)
+    """Training rows made ready, with the reverse complements and auxiliary targets that `numbers` ask for."""
+    rows, turned, targets = learn, None, None
+    if numbers.reverse_complement_share > 0:
+        rows, turned = strands.both(learn, numbers.strand_free)
+    if numbers.auxiliary.on:
+        targets = auxiliary.standardised(auxiliary.of(rows["sequence"], numbers.auxiliary.targets), len(learn))
+    return replace(classifier.examples(rows), turned=turned, targets=targets)
 
 
 def beside(classifier: Classifier, rows: pd.DataFrame, numbers: Train) -> Examples:
@@ -211,7 +213,8 @@ def stack(classifier: Classifier, val: Examples) -> None:
 def level(classifier: Classifier, val: Examples) -> None:
     """Move each task's bias so that its mean probability on validation rows is their share of positives.
 
-    Training that weighs the classes alike shifts every logit (King & Zeng 2001); a temperature cannot undo that.
+    Training that weighs the classes alike, or draws them equally often, shifts every logit (King & Zeng 2001); a
+    temperature cannot undo that.
     """
     logits = classifier.logits(val).astype(np.float64)
     for k in range(len(classifier.tasks)):

@@ -16,12 +16,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-from episome import checkpoint, ewc, lora, objective, pace
-from episome.batches import Indices, batches, mixed
+from episome import balance, checkpoint, ewc, lora, objective, pace
+from episome.batches import batches, mixed
 from episome.checkpoint import Standing
 from episome.classifier import Classifier, Examples, load_classifier, predict
 from episome.learning import Train
-from episome.objective import EMPTY, Memory
+from episome.objective import EMPTY, Draw, Memory
 from episome.pace import STEADY, Pace, thaw
 from episome.pretrain import cosine
 from episome.types import EpisomeError
@@ -34,12 +34,16 @@ _PARTS = 4  # batches per optimiser step, each of one length
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One optimiser step: number, of how many at most, loss (BCE, nats per label) and penalties (λ included)."""
+    """One optimiser step: number, of how many at most, loss (BCE, nats per label) and penalties (λ included).
+
+    `auxiliary` is the mean squared error of the auxiliary targets, in units of their variance; None without any.
+    """
 
     number: int
     total: int
     loss: float
     penalty: float
+    auxiliary: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +131,8 @@ class _Run:
         self.memory, self.seed = memory, seed
         beside = memory.rows if numbers.joint_lambda > 0 else None
         factor = 1.0 if beside is None else numbers.joint_lambda
-        self.lesson = objective.lesson(train, numbers, states=memory.states, factor=factor)
+        aside = objective.set_aside(classifier, train, numbers)
+        self.lesson = objective.lesson(train, numbers, states=memory.states, factor=factor, aside=aside)
         self.beside = None if beside is None else objective.lesson(beside, numbers)
         self.order = [_order(train, numbers, seed, epoch) for epoch in range(numbers.epochs)]
         self.order_beside = [
@@ -140,6 +145,8 @@ class _Run:
         self.frozen = pace_.frozen(0, len(self.depths))
         thaw(self.depths)
         self.trained = {name: p for name, p in classifier.named_parameters() if p.requires_grad}
+        if aside is not None:  # a checkpoint needs it; whoever loads the best weights into a classifier passes it over
+            self.trained |= {f"{_ASIDE}.{name}": p for name, p in aside.layer.named_parameters()}
         self.optimiser = torch.optim.AdamW(self._groups())
         self.rates = [float(group["lr"]) for group in self.optimiser.param_groups]
         self.epoch = self.at = self.number = self.waited = 0
@@ -151,7 +158,7 @@ class _Run:
         self.score, self.best = _score(self.classifier, self.val), self._now()
         pace.freeze(self.depths, self.frozen)
 
-    def step(self, step: list[Indices]) -> Step:
+    def step(self, step: list[Draw]) -> Step:
         self.classifier.train()
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * self.schedule(self.number) * self.factor
@@ -159,14 +166,20 @@ class _Run:
         held = objective.held_back(self.classifier, self.memory, self.numbers)
         if held.requires_grad:
             held.backward()
-        loss, strayed = objective.accumulate(self.classifier, self.lesson, step, self.numbers)
+        sums = objective.accumulate(self.classifier, self.lesson, step, self.numbers)
         if self.beside is not None:
             theirs = self.order_beside[self.epoch]
             objective.accumulate(self.classifier, self.beside, theirs[self.at % len(theirs)], self.numbers)
         nn.utils.clip_grad_norm_(self.trained.values(), self.numbers.clip_norm)
         self.optimiser.step()
-        done = Step(number=self.number, total=self.total, loss=loss, penalty=held.item() + strayed)
-        self.losses.append(loss)
+        done = Step(
+            number=self.number,
+            total=self.total,
+            loss=sums.loss,
+            penalty=held.item() + sums.strayed,
+            auxiliary=sums.missed,
+        )
+        self.losses.append(sums.loss)
         self.number += 1
         self.at += 1
         return done
@@ -204,7 +217,9 @@ class _Run:
         for name in _COUNTERS:
             setattr(self, name, standing.counters[name])
         self.best = standing.best
-        self.classifier.load_state_dict(standing.now, strict=False)
+        with torch.no_grad():
+            for name, parameter in self.trained.items():
+                parameter.copy_(standing.now[name])
         for name, state in standing.optimiser.items():
             self.optimiser.state[self.trained[name]].update(state)
         torch.set_rng_state(standing.random)
@@ -215,21 +230,25 @@ class _Run:
         return {name: parameter.detach().clone() for name, parameter in self.trained.items()}
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Adapter thirds and head at their own rates; weight decay on everything but the head's bias."""
+        """Adapter thirds and head at their own rates; weight decay on everything but biases."""
         numbers, head = self.numbers, self.classifier.head
         groups: list[dict[str, Any]] = [
             {"params": parameters, "lr": numbers.learning_rate * rate, "weight_decay": numbers.weight_decay}
             for parameters, rate in zip(pace.thirds(self.depths), self.pace.group_rates, strict=True)
             if parameters
         ]
-        weights = [p for p in (head.state, head.composition) if p.requires_grad]
+        weights: list[Tensor] = [p for p in (head.state, head.composition) if p.requires_grad]
+        biases: list[Tensor] = [head.bias]
+        if (aside := self.lesson.aside) is not None:
+            weights, biases = [*weights, aside.layer.weight], [*biases, aside.layer.bias]
         return [
             *groups,
             {"params": weights, "lr": numbers.head_learning_rate, "weight_decay": numbers.weight_decay},
-            {"params": [head.bias], "lr": numbers.head_learning_rate, "weight_decay": 0.0},
+            {"params": biases, "lr": numbers.head_learning_rate, "weight_decay": 0.0},
         ]
 
 
+_ASIDE = "auxiliary"
 _COUNTERS = ("epoch", "at", "number", "waited", "frozen", "factor", "losses", "score")
 
 
@@ -262,12 +281,15 @@ def anchor(classifier: Classifier, state: ewc.Fisher) -> ewc.Anchor:
     )
 
 
-def _order(examples: Examples, numbers: Train, seed: int, epoch: int) -> list[list[Indices]]:
+def _order(examples: Examples, numbers: Train, seed: int, epoch: int) -> list[list[Draw]]:
     """The steps of one epoch; each has generators of its own, so that a resumed run needs no history."""
-    drawn = examples.drawn(numbers.reverse_complement_share, np.random.default_rng([seed, epoch, 1]))
+    rows = tasks = None
+    if numbers.balance == "sampling":
+        rows, tasks = balance.draw(examples.labels[: examples.own], np.random.default_rng([seed, epoch, 2]))
+    drawn = examples.drawn(numbers.reverse_complement_share, np.random.default_rng([seed, epoch, 1]), rows)
     lengths = np.asarray(examples.lengths)[drawn]
     steps = mixed(lengths, numbers.tokens_per_step, _PARTS, np.random.default_rng([seed, epoch]))
-    return [[drawn[at] for at in step] for step in steps]
+    return [[Draw(rows=drawn[at], tasks=None if tasks is None else tasks[at]) for at in step] for step in steps]
 
 
 def _score(classifier: Classifier, val: Examples) -> dict[str, float]:

@@ -59,6 +59,7 @@ def test_every_weight_reaches_the_training_and_zero_is_none(project: Path) -> No
     strands = {"strand_free": ["promoter"], "reverse_complement_share": 0.5}
     changes: list[dict[str, Any]] = [
         {"retain_lambda": 100.0}, {"distil_lambda": 10.0}, {"joint_lambda": 1.0}, {"precision": "bf16"}, strands,
+        {"balance": "sampling"}, {"auxiliary": {"targets": ["gc", "orf"], "weight": 1.0}},
     ]  # fmt: skip
     seen = [plain["adapter_model.safetensors"]]
     for change in changes:
