@@ -101,7 +101,7 @@ def test_a_second_evaluation_is_the_same(rows: pd.DataFrame, logits: np.ndarray)
 
 def test_the_table_has_the_model_beside_its_baselines(rows: pd.DataFrame, logits: np.ndarray) -> None:
     result = evaluate.evaluated(rows, logits, DONOR, NUMBERS, seed=7)
-    head, columns, model, kmers, matrix, _, kinds, *by_kind = evaluate.table("human", {"donor": result}).splitlines()
+    head, columns, model, kmers, matrix, _, kinds, *rest = evaluate.table("human", {"donor": result}).splitlines()
     assert head == "human, test rows"
     assert columns.split()[:3] == ["task", "who", "n"]
     for line, who in ((model, "model"), (kmers, "k-mers"), (matrix, "matrix")):
@@ -111,5 +111,33 @@ def test_the_table_has_the_model_beside_its_baselines(rows: pd.DataFrame, logits
     assert f"{result['pwm']['mcc']['value']:.3f}" in matrix
     assert "brier" not in result["pwm"]
     assert kinds.split()[:3] == ["task", "positives", "against"]
+    by_kind, near = rest[:2], rest[4:]
     assert [line.split()[:3] for line in by_kind] == [["donor", "far", "25"], ["donor", "near", "25"]]
+    assert rest[3].split()[:2] == ["task", "8-mers"]
+    assert [int(line.split()[4]) for line in near] == [part["n"] for part in result["nearness"]]
     assert f"{result['negative_kinds']['pwm']['far']['auroc']['value']:.3f}" == by_kind[0].split()[-1]
+
+
+def test_scores_are_told_by_how_near_a_test_row_is_to_training(rows: pd.DataFrame, logits: np.ndarray) -> None:
+    parts = evaluate.evaluated(rows, logits, DONOR, NUMBERS, seed=7)["nearness"]
+    assert sum(part["n"] for part in parts) == 100
+    assert [part["from"] for part in parts] == sorted(part["from"] for part in parts)
+    assert all({"model", "kmer"} <= part.keys() or part["absent"] for part in parts)
+    known = rows.copy()
+    copied = known["sequence"].to_numpy(copy=True)
+    test = np.flatnonzero((rows["split"] == "test").to_numpy() & (rows["label_donor"] >= 0).to_numpy())[:40]
+    train = np.flatnonzero((rows["split"] == "train").to_numpy() & (rows["label_donor"] >= 0).to_numpy())[:40]
+    copied[test] = copied[train]
+    known["sequence"] = copied
+    last = evaluate.evaluated(known, logits, DONOR, NUMBERS, seed=7)["nearness"][-1]
+    assert (last["from"], last["to"], last["n"]) == (1.0, 1.0, 40)
+
+
+def test_both_strands_of_a_task_without_a_strand_are_averaged(rows: pd.DataFrame, logits: np.ndarray) -> None:
+    assert "both_strands" not in evaluate.evaluated(rows, logits, DONOR, NUMBERS, seed=7)
+    same = evaluate.evaluated(rows, logits, DONOR, NUMBERS, seed=7, turned=logits)
+    assert same["both_strands"] == same["test"]
+    noise = np.random.default_rng(5).normal(0, 4, len(rows)).astype(np.float32)
+    worse = evaluate.evaluated(rows, logits + noise, DONOR, NUMBERS, seed=7, turned=logits - noise)
+    assert worse["both_strands"]["auroc"] == same["test"]["auroc"]
+    assert worse["test"]["auroc"]["value"] < same["test"]["auroc"]["value"]
