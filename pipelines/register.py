@@ -9,7 +9,7 @@ from dataclasses import astuple
 
 from episome import bundle, params
 from episome.types import EpisomeError
-from pipelines import paths, tracking
+from pipelines import origin, paths, tracking
 
 
 def register(species: str, settings: params.Params) -> tracking.Version:
@@ -36,7 +36,7 @@ def register(species: str, settings: params.Params) -> tracking.Version:
         "head": settings.head.model_dump(mode="json"),
         "base": settings.base.model_dump(mode="json"),
     }
-    return tracking.register(species, made, numbers, settings.registry.experiment)
+    return tracking.register(species, made, numbers, origin.record(species), settings.registry.experiment)
 
 
 def files(species: str) -> tracking.Files:

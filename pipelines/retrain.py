@@ -154,7 +154,7 @@ def _dvc(*words: str) -> None:
     }
     command = [sys.executable, "-m", "dvc", *words]
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=_STDERR, env=environment, preexec_fn=_die_with_parent
+        command, stdin=subprocess.DEVNULL, stdout=_STDERR, env=environment, preexec_fn=die_with_parent
     ) as process:
         try:
             code = process.wait()
@@ -167,6 +167,7 @@ def _dvc(*words: str) -> None:
         )
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """What a child runs before its program, so that it ends when this process does, however that ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGTERM)

@@ -43,6 +43,7 @@ from episome.types import EpisomeError
 from pipelines import commit, lock, measurements
 
 REGISTRY = Path("registry")
+ORIGIN = "origin"
 _SQLITE = "sqlite:///"
 _CHUNK = 500  # metrics a call; MLflow refuses more than 1,000
 
@@ -98,13 +99,16 @@ def model_name(species: str) -> str:
     return f"episome-{species}"
 
 
-def register(species: str, files: Files, numbers: Mapping[str, Any], experiment: str) -> Version:
+def register(
+    species: str, files: Files, numbers: Mapping[str, Any], origin: Mapping[str, str], experiment: str
+) -> Version:
     """The version of a bundle: made when there is none yet; its gate report is renewed when it changed.
 
     Args:
         species: short id.
         files: what it is made of; both bundles are verified first.
         numbers: nested parameters to log; keys are joined by dots.
+        origin: name → text of what it was made from, kept with a new version.
         experiment: MLflow experiment of the run.
 
     Raises:
@@ -118,7 +122,7 @@ def register(species: str, files: Files, numbers: Mapping[str, Any], experiment:
         client = _client()
         known = next((found for found in map(_version, _search(client, species)) if found.bundle == digest), None)
         if known is None:
-            return _create(client, species, files, numbers, experiment)
+            return _create(client, species, files, numbers, origin, experiment)
         if known.gate != _sha256(files.gate):
             _log_gate(client, known.run_id, files.gate)
             client.set_model_version_tag(model_name(species), str(known.number), "gate", _sha256(files.gate))
@@ -129,6 +133,44 @@ def versions(species: str) -> tuple[Version, ...]:
     """All versions of a species, newest first; none where nothing was registered."""
     with _errors_named():
         return tuple(_version(found) for found in _search(_client(), species))
+
+
+def known() -> bool:
+    """Whether there is a registry to ask; unlike every other question here, this makes none."""
+    uri = _address()
+    return not uri.startswith(_SQLITE) or Path(uri.removeprefix(_SQLITE)).is_file()
+
+
+def named(bundle_digest: str) -> tuple[Version, ...]:
+    """The versions, of any species, whose bundle's digest begins so; by species."""
+    with _errors_named():
+        client = _client()
+        models = [found.name for found in client.search_registered_models() if found.name.startswith(model_name(""))]
+        every = [found for name in sorted(models) for found in _search(client, name.removeprefix(model_name("")))]
+        return tuple(_version(found) for found in every if found.tags.get("bundle", "").startswith(bundle_digest))
+
+
+def aliases(version: Version) -> tuple[str, ...]:
+    """What MLflow calls a version."""
+    with _errors_named():
+        return tuple(sorted(_client().get_model_version(model_name(version.species), str(version.number)).aliases))
+
+
+def numbers(version: Version) -> dict[str, str]:
+    """The parameters that were logged with a version."""
+    with _errors_named():
+        return dict(_client().get_run(version.run_id).data.params)
+
+
+def kept(version: Version, name: str, folder: Path) -> Path | None:
+    """Fetch a file, or a folder with all it holds, of a version's into `folder`; None where MLflow does not hold it."""
+    with _errors_named():
+        client = _client()
+        there = {each.path for each in client.list_artifacts(version.run_id, str(Path(name).parent))}
+        if name not in there:
+            return None
+        asked = {"run_id": version.run_id, "artifact_path": name}
+        return Path(download_artifacts(**asked, dst_path=str(folder), tracking_uri=client.tracking_uri))
 
 
 def champion(species: str) -> Version | None:
@@ -218,7 +260,14 @@ def _experiment(client: MlflowClient, name: str) -> str:
     return str(client.create_experiment(name, artifact_location=location))
 
 
-def _create(client: MlflowClient, species: str, files: Files, numbers: Mapping[str, Any], experiment: str) -> Version:
+def _create(
+    client: MlflowClient,
+    species: str,
+    files: Files,
+    numbers: Mapping[str, Any],
+    origin: Mapping[str, str],
+    experiment: str,
+) -> Version:
     """Log, upload, fetch back, compare, and only then make the version."""
     digest, git_commit, dirty = bundle.digest(files.bundle), *commit.state()
     about = {"species": species, "bundle": digest}
@@ -229,6 +278,8 @@ def _create(client: MlflowClient, species: str, files: Files, numbers: Mapping[s
         _log_gate(client, run_id, files.gate)
         for path, name in ((files.evaluation, "evaluation.json"), (files.training, "training.json")):
             client.log_text(run_id, path.read_text(encoding="utf-8"), f"reports/{name}")
+        for name, text in origin.items():
+            client.log_text(run_id, text, f"{ORIGIN}/{name}")
         _upload_model(client, run_id, species, files)
     except BaseException:
         client.set_terminated(run_id, "FAILED")

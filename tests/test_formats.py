@@ -1,10 +1,14 @@
 """Golden lines of the output formats, and what they say about coordinates."""
 
 import json
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from episome import formats
+from episome import formats, receipts
 from episome.annotate import Feature, Strand
 from episome.answer import AdapterReceipt, Answer, Problem, Receipt, Refusal, TaskAnswer
 from episome.drift import Match
@@ -104,19 +108,53 @@ def test_gff3_gives_each_receipt_once() -> None:
 
 
 def test_bed_counts_from_zero_and_leaves_out_what_has_no_score() -> None:
-    assert list(formats.bed([answered(*FEATURES), BAD])) == [
+    told, *lines = formats.bed([answered(*FEATURES), BAD])
+    assert receipts.of_text(told, "") == (RECEIPT,)
+    assert lines == [
         "chr 1;=é\t10\t12\tdonor\t750\t+",
         "chr 1;=é\t10\t12\tdecoy\t250\t-",
     ]
 
 
 def test_tsv_has_a_header_and_an_empty_score_for_no_call() -> None:
-    assert list(formats.tsv([answered(*FEATURES), BAD])) == [
+    told, *lines = formats.tsv([answered(*FEATURES), BAD])
+    assert json.loads(told.removeprefix("# "))["simulated"] is True
+    assert lines == [
         "record\tstart\tend\tstrand\ttask\tlabel\tscore\tcalled\tflags\tspecies\tmatch",
         "chr 1;=é\t10\t12\t+\tdonor\tdonor\t0.750000\tyes\t\thuman_sim\tmatch",
         "chr 1;=é\t10\t12\t-\tdonor\tdecoy\t0.250000\tno\t\thuman_sim\tmatch",
         "chr 1;=é\t40\t42\t-\tdonor\t\t\tno\tedge,no_call\thuman_sim\tmatch",
     ]
+
+
+def test_tsv_of_nothing_is_a_header() -> None:
+    assert [line.split("\t")[0] for line in formats.tsv([BAD])] == ["record"]
+
+
+@pytest.mark.parametrize("name", ["gff3", "bed", "tsv"])
+def test_each_receipt_is_told_once_above_its_first_record(name: formats.Format) -> None:
+    other = replace(RECEIPT, adapter=replace(RECEIPT.adapter, species="fly_sim"))
+    mine, theirs = answered(*FEATURES), replace(answered(*FEATURES), receipt=other, simulated=False)
+    lines = list(formats.WRITERS[name]([mine, mine, theirs, mine, theirs]))
+    told = [json.loads(line[2:]) for line in lines if line.startswith("# {")]
+    assert [(each["adapter"]["species"], each["simulated"]) for each in told] == [
+        ("human_sim", True),
+        ("fly_sim", False),
+    ]
+    assert receipts.of_text("\n".join(lines), "") == (RECEIPT, other)
+
+
+@pytest.mark.skipif(shutil.which("bedtools") is None, reason="bedtools is not installed")
+@pytest.mark.parametrize("words", [["sort", "-i"], ["merge", "-i"], ["intersect", "-u", "-b", "answer.bed", "-a"]])
+def test_bedtools_reads_the_bed_past_its_receipts(words: list[str], tmp_path: Path) -> None:
+    first, second = (replace(found(at, at + 2, "+", 0.75), record="chr1") for at in (10, 40))
+    other = replace(RECEIPT, adapter=replace(RECEIPT.adapter, species="fly_sim"))
+    lines = formats.bed([answered(first), replace(answered(second), receipt=other)])
+    (tmp_path / "answer.bed").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    command = ["bedtools", *words, "answer.bed"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert [line.split("\t")[:3] for line in done.stdout.splitlines()] == [["chr1", "10", "12"], ["chr1", "40", "42"]]
 
 
 def test_json_lines_hold_every_record_and_nothing_that_does_not_apply() -> None:

@@ -71,16 +71,29 @@ def jsonl(results: Iterable[Answer | Refusal]) -> Iterator[str]:
 
 
 def tsv(results: Iterable[Answer | Refusal]) -> Iterator[str]:
-    """One line a feature under a header; 0-based half-open; an empty score is a window that got none."""
-    yield "\t".join(_TSV)
+    """One line a feature under a header; 0-based half-open; an empty score is a window that got none.
+
+    The receipt is a comment above the header, of any further species above its first record.
+    """
+    told: set[Receipt] = set()
+    header = ["\t".join(_TSV)]
     for answer in _answers(results):
+        yield from _receipt(answer, told)
+        yield from header
+        header = []
         for feature in _features(answer):
             yield "\t".join(_row(answer, feature))
+    yield from header
 
 
 def bed(results: Iterable[Answer | Refusal]) -> Iterator[str]:
-    """BED6, score 0 to 1000; windows without a score are left out, since BED cannot say so."""
+    """BED6, score 0 to 1000; windows without a score are left out, since BED cannot say so.
+
+    The receipt is a comment before the first record of each species.
+    """
+    told: set[Receipt] = set()
     for answer in _answers(results):
+        yield from _receipt(answer, told)
         for feature in _features(answer):
             if feature.score is not None:
                 cells = (feature.record, feature.start, feature.end, feature.label, round(feature.score * 1000))
@@ -92,9 +105,7 @@ def gff3(results: Iterable[Answer | Refusal]) -> Iterator[str]:
     yield "##gff-version 3"
     told: set[Receipt] = set()
     for answer in _answers(results):
-        if answer.receipt not in told:
-            told.add(answer.receipt)
-            yield "# " + json.dumps({"simulated": answer.simulated, **asdict(answer.receipt)})
+        yield from _receipt(answer, told)
         yield f"##sequence-region {_seqid(answer.id)} 1 {answer.length}"
         for feature in _features(answer):
             yield "\t".join(_gff3(answer, feature))
@@ -106,6 +117,13 @@ WRITERS: Final[Mapping[Format, Callable[[Iterable[Answer | Refusal]], Iterator[s
     "tsv": tsv,
     "jsonl": jsonl,
 }
+
+
+def _receipt(answer: Answer, told: set[Receipt]) -> Iterator[str]:
+    """The receipt as a comment, where it was not told yet; `episome.receipts` reads it."""
+    if answer.receipt not in told:
+        told.add(answer.receipt)
+        yield "# " + json.dumps({"simulated": answer.simulated, **asdict(answer.receipt)})
 
 
 def _answers(results: Iterable[Answer | Refusal]) -> Iterator[Answer]:

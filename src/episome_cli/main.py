@@ -17,6 +17,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "species": ("episome_cli.annotate:species", "List the species on the shelf."),
     "promote": ("episome_cli.registry:promote", "Put a registered version into service."),
     "rollback": ("episome_cli.registry:rollback", "Put the version before the champion back into service."),
+    "trace": ("episome_cli.receipts:trace", "Print what made an answer, and how to rebuild it."),
+    "reproduce": ("episome_cli.receipts:reproduce", "Rebuild a version in a temporary clone and compare hashes."),
     "retrain": ("episome_cli.retrain:retrain", "Train a challenger on added labels, held to the champion."),
     "ledger": ("episome_cli.registry:ledger", "Every promotion so far, and whether the record is whole."),
     "preset": ("episome_cli.preset:preset", "Print the parameters of a scenario, for params.yaml."),

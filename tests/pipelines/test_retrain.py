@@ -217,7 +217,7 @@ def test_a_species_without_a_champion_cannot_be_retrained(at_the_lab: Path) -> N
 def test_the_pipeline_dies_with_whoever_started_it() -> None:
     script = (
         "import subprocess; from pipelines import retrain\n"
-        "child = subprocess.Popen(['sleep', '600'], preexec_fn=retrain._die_with_parent)\n"
+        "child = subprocess.Popen(['sleep', '600'], preexec_fn=retrain.die_with_parent)\n"
         "print(child.pid, flush=True); child.wait()"
     )
     path = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
