@@ -20,7 +20,7 @@ from prometheus_client import (
 
 from monitoring.ring import STAGES
 
-CODES: Final = ("200", "400", "404", "405", "408", "413", "415", "422", "500", "503", "504")
+CODES: Final = ("200", "400", "404", "405", "408", "413", "415", "422", "500", "503", "504", "507")
 REJECTIONS: Final = (
     "character",
     "duplicate_id",

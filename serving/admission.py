@@ -4,8 +4,9 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
-from pydantic import JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
 from episome.answer import Asked, Refusal, RefusedError, refused
@@ -14,6 +15,8 @@ from serving.schema import Call, Record
 
 TOO_BIG = ("too-big", "Too big", 413)
 MALFORMED = ("malformed", "Malformed request", 422)
+
+Body = TypeVar("Body", bound=BaseModel)
 
 _MOST_ERRORS = 8
 _WORDS = {"extra_forbidden": "unknown field", "missing": "missing field"}
@@ -84,20 +87,29 @@ async def read_body(request: Request, limits: Serve) -> bytes:
     return bytes(body)
 
 
+def read(model: type[Body], body: bytes) -> Body:
+    """A body as the model that it should be.
+
+    Raises:
+        RefusedError: 400 not JSON in UTF-8; 422 a field is unknown, missing or of the wrong type.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["type"] == "json_invalid":
+            detail = f"the body is not JSON in UTF-8: {first['ctx']['error']}"
+            raise refused("not-json", "Not JSON", 400, detail) from error
+        raise refused(*MALFORMED, told(error)) from error
+
+
 def parse(body: bytes, limits: Serve) -> Call:
     """The call a body holds.
 
     Raises:
         RefusedError: 400 not JSON in UTF-8; 422 a field is unknown, missing or of the wrong type; 413 too many records.
     """
-    try:
-        call = Call.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        if first["type"] == "json_invalid":
-            detail = f"the body is not JSON in UTF-8: {first['ctx']['error']}"
-            raise refused("not-json", "Not JSON", 400, detail) from error
-        raise refused(*MALFORMED, _told(error)) from error
+    call = read(Call, body)
     if len(call.records) > limits.max_records:
         detail = (
             f"{len(call.records)} records came; at most {limits.max_records} are taken in a call (serve.max_records)"
@@ -118,7 +130,7 @@ def _admit(number: int, value: JsonValue, call: Call, limits: Serve, seen: set[s
     try:
         return _asked(Record.model_validate(value, strict=True), call, limits, seen)
     except ValidationError as error:
-        detail = f"record {number}: {_told(error)}"
+        detail = f"record {number}: {told(error)}"
         return Refusal(id=name, problem=refused(*MALFORMED, detail, name).problem)
     except RefusedError as error:
         return Refusal(id=name, problem=error.problem)
@@ -143,7 +155,7 @@ def _asked(record: Record, call: Call, limits: Serve, seen: set[str]) -> Asked:
     return Asked(id=record.id, sequence=record.sequence, species=species, tasks=tasks)
 
 
-def _told(error: ValidationError) -> str:
+def told(error: ValidationError) -> str:
     """What is wrong, field by field; never the values that came, which may be sequences."""
     found = error.errors(include_url=False, include_input=False)[:_MOST_ERRORS]
     return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {_WORDS.get(e['type'], e['msg'])}" for e in found)

@@ -21,13 +21,13 @@ from episome.params import Serve
 from episome.sequence import gc
 from monitoring import page
 from monitoring.watch import Watch
-from serving import admission, batcher, pages, schema, shelf
+from serving import admission, batcher, feedback, pages, problems, schema, shelf
 
-RETRY_AFTER_SECONDS: Final = 2
 ROUTES: Final = (
     "/",
     "/docs",
     "/v1/annotate",
+    "/v1/feedback",
     "/v1/species",
     "/v1/species/{species}",
     "/monitor",
@@ -43,26 +43,29 @@ _LOG = logging.getLogger("episome.serving")
 # A call of one short record; there is room for as many calls as could fill the queue with such.
 _TOKENS_PER_CALL = 512
 _READERS = 2
-_PROBLEM_JSON = "application/problem+json"
-_PROBLEM = {"model": schema.ProblemDetails, "content": {_PROBLEM_JSON: {}}}
+_PROBLEM = problems.DESCRIBED
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     400: {**_PROBLEM, "description": "The body is not JSON in UTF-8."},
     404: {**_PROBLEM, "description": "No record names a species that is served."},
     413: {**_PROBLEM, "description": "The body is too big, or has too many or too long records."},
     422: {**_PROBLEM, "description": "A field is unknown or wrong, or no record is a nucleotide sequence."},
-    503: {**_PROBLEM, "description": "Busy, or nothing to answer from yet; `Retry-After` says when to try again."},
+    503: {
+        **problems.DESCRIBED,
+        "description": "Busy, or nothing to answer from yet; `Retry-After` says when to try again.",
+    },
     504: {**_PROBLEM, "description": "The answer would have come after the deadline."},
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
-    """What the routes work with."""
+    """What the routes work with; `desk` is None where no curated labels are taken."""
 
     shelf: shelf.Shelf
     batcher: batcher.Batcher
     limits: Serve
     watch: Watch
+    desk: feedback.Desk | None = None
 
 
 def app(house: House) -> FastAPI:
@@ -76,6 +79,7 @@ def app(house: House) -> FastAPI:
     )
     _annotate_route(built, house)
     _species_routes(built, house)
+    feedback.mount(built, house.desk, house.shelf, house.limits)
     pages.mount(built, lambda: list(house.shelf.current.residents))
     built.include_router(page.router(house.watch))
 
@@ -222,36 +226,18 @@ def _kind(problem: Problem) -> str:
 
 
 def _answered(results: Sequence[Answer | Refusal]) -> JSONResponse:
-    """All results where at least one is an answer; else the one problem they share, or 422 (500) for different ones."""
-    problems = [result.problem for result in results if isinstance(result, Refusal)]
-    if len(problems) < len(results):
+    """All results where at least one is an answer; else one problem for all of them."""
+    failed = [result.problem for result in results if isinstance(result, Refusal)]
+    if len(failed) < len(results):
         return JSONResponse({"results": [formats.as_json(result) for result in results]})
-    first = problems[0]
-    if len(problems) > 1:
-        shared = len({problem.type for problem in problems}) == 1
-        statuses = {problem.status for problem in problems}
-        # Of different ones ours comes first: a caller must not take our failure for a fault of the records.
-        ours = 500 if 500 in statuses else 422
-        status = first.status if len(statuses) == 1 else ours
-        kind, title = (
-            (first.type, first.title) if shared else (f"{answer.URN}no-answer", "No record could be annotated")
-        )
-        detail = f"none of the {len(problems)} records could be annotated; the first: {first.detail}"
-        first = Problem(type=kind, title=title, status=status, detail=detail)
-    return _problem(first, errors=[formats.problem_json(problem) for problem in problems])
-
-
-def _problem(problem: Problem, **more: Any) -> JSONResponse:
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if problem.status in (503, 504) else {}
-    body = formats.problem_json(problem) | more
-    return JSONResponse(body, status_code=problem.status, headers=headers, media_type=_PROBLEM_JSON)
+    return problems.together(failed, "records could be annotated")
 
 
 async def _on_refused(watch: Watch, _: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RefusedError), "registered for RefusedError alone"
     if error.problem.status in (503, 504):
         watch.metrics.shed(_kind(error.problem))
-    return _problem(error.problem)
+    return problems.response(error.problem)
 
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
@@ -259,7 +245,7 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
     titles = {404: ("not-found", "Not found"), 405: ("method", "Method not allowed")}
     kind, title = titles.get(error.status_code, ("http", error.detail))
     detail = f"{request.method} is nothing that {request.url.path} answers to; /docs lists what there is"
-    response = _problem(answer.refused(kind, title, error.status_code, detail).problem)
+    response = problems.response(answer.refused(kind, title, error.status_code, detail).problem)
     response.headers.update(error.headers or {})
     return response
 
@@ -267,11 +253,11 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
 async def _on_parameters(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError), "registered for RequestValidationError alone"
     detail = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-    return _problem(answer.refused(*admission.MALFORMED, detail).problem)
+    return problems.response(answer.refused(*admission.MALFORMED, detail).problem)
 
 
 async def _on_bug(_: Request, __: Exception) -> JSONResponse:
-    return _problem(
+    return problems.response(
         answer.refused("internal", "Internal error", 500, "something went wrong inside the service").problem
     )
 

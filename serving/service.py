@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from episome import generation, params, shelf
 from episome.generation import EMPTY
 from episome.types import EpisomeError
-from serving import http
+from serving import feedback, http
 from serving.batcher import Batcher
 from serving.shelf import Shelf
 
@@ -98,7 +98,10 @@ class Episome:
         self.shelf = Shelf(folder, threads=limits.threads, allow_simulated=limits.allow_simulated, watch=watch)
         if shelf.read(folder).generation:
             self.shelf.take_up()
-        _door.app = http.app(http.House(shelf=self.shelf, batcher=self.batcher, limits=limits, watch=watch))
+        house = http.House(
+            shelf=self.shelf, batcher=self.batcher, limits=limits, watch=watch, desk=feedback.desk(known)
+        )
+        _door.app = http.app(house)
 
     @bentoml.on_startup
     def look(self) -> None:

@@ -168,6 +168,20 @@ def refused(kind: str, title: str, status: int, detail: str, record: str | None 
     return RefusedError(Problem(type=f"{URN}{kind}", title=title, status=status, detail=detail, record=record))
 
 
+def no_sequence(error: SequenceError, record: str) -> Problem:
+    """The problem of a record whose sequence is none."""
+    kind, title = ("empty", "Empty sequence") if error.position is None else ("character", "Not a nucleotide")
+    return Problem(
+        type=f"{URN}{kind}",
+        title=title,
+        status=422,
+        detail=str(error),
+        record=record,
+        position=error.position,
+        character=error.character,
+    )
+
+
 def unknown_species(species: str, generation: Generation, record: str | None) -> RefusedError:
     """The refusal of a species that does not answer."""
     reason = generation.withheld.get(species)
@@ -224,17 +238,7 @@ def _draft(asked: Asked, generation: Generation) -> _Draft | Refusal:
     except RefusedError as error:
         return Refusal(id=asked.id, problem=error.problem)
     except SequenceError as error:
-        kind, title = ("empty", "Empty sequence") if error.position is None else ("character", "Not a nucleotide")
-        problem = Problem(
-            type=f"{URN}{kind}",
-            title=title,
-            status=422,
-            detail=str(error),
-            record=asked.id,
-            position=error.position,
-            character=error.character,
-        )
-        return Refusal(id=asked.id, problem=problem)
+        return Refusal(id=asked.id, problem=no_sequence(error, asked.id))
 
 
 def _chunks(drafts: Sequence[_Draft], bases: int) -> Iterator[list[tuple[_Draft, Window]]]:

@@ -158,8 +158,22 @@ class Registry(Frozen):
     shelf: Path
 
 
+class Feedback(Frozen):
+    """Where ``POST /v1/feedback`` keeps curated labels, and how many.
+
+    Attributes:
+        file: a sqlite file, made with its folder where missing; on a local disk, for sqlite's WAL needs one.
+        max_rows: labels in a call.
+        max_store_bytes: size from which on the file takes no more.
+    """
+
+    file: Path
+    max_rows: Count
+    max_store_bytes: Count
+
+
 class Serve(Frozen):
-    """Limits of the HTTP service."""
+    """Limits of the HTTP service; `feedback` None: curated labels are refused, and no sequence is ever stored."""
 
     max_records: Count
     max_record_bases: Count
@@ -170,6 +184,7 @@ class Serve(Frozen):
     timeout_seconds: Positive
     mismatch_nats: Positive
     allow_simulated: bool
+    feedback: Feedback | None = None
 
 
 class Monitor(Frozen):
