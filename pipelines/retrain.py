@@ -23,7 +23,7 @@ from ruamel.yaml import YAML
 from episome import bundle, shelf
 from episome.params import Params
 from episome.types import EpisomeError
-from pipelines import champions, lock, paths, releases
+from pipelines import champions, feedback, lock, paths, releases
 
 PARAMS = Path("params.yaml")
 _LOCK = Path("registry/.retrain.lock")
@@ -65,7 +65,8 @@ def retrain(species: str, data: Path, settings: Params, *, task: str | None = No
 
     Args:
         species: short id; it needs a champion.
-        data: CSV file with columns ``sequence,label,task`` and perhaps ``group,split``.
+        data: CSV file with columns ``sequence,label,task`` and perhaps ``group,split``, or a folder that
+            `episome feedback export` wrote.
         settings: params.yaml as it is now.
         task: task of every row where the file has no such column.
 
@@ -73,7 +74,8 @@ def retrain(species: str, data: Path, settings: Params, *, task: str | None = No
         EpisomeError: no champion, a wrong row (named), or the pipeline stopped; params.yaml is then as it was.
         BundleError: the champion on the shelf does not verify.
     """
-    rows = releases.read(data, settings.tasks_of(species), ambiguous=settings.windows.ambiguous, task=task)
+    table = feedback.dataset(data, species) if data.is_dir() else data
+    rows = releases.read(table, settings.tasks_of(species), ambiguous=settings.windows.ambiguous, task=task)
     with lock.hold(_LOCK):
         champion = shelf.open_bundle(champions.folder(settings), champions.of(species, settings).bundle)
         release = releases.write(species, rows, bundle.read_species_card(champion).lineage.release)

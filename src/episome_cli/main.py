@@ -20,6 +20,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "trace": ("episome_cli.receipts:trace", "Print what made an answer, and how to rebuild it."),
     "reproduce": ("episome_cli.receipts:reproduce", "Rebuild a version in a temporary clone and compare hashes."),
     "retrain": ("episome_cli.retrain:retrain", "Train a challenger on added labels, held to the champion."),
+    "feedback": ("episome_cli.feedback:feedback", "Curated labels: count them, write them as a release."),
     "ledger": ("episome_cli.registry:ledger", "Every promotion so far, and whether the record is whole."),
     "preset": ("episome_cli.preset:preset", "Print the parameters of a scenario, for params.yaml."),
     "donor": ("episome_cli.donor:donor", "Suggest whose adapter a species should start from."),

@@ -13,7 +13,7 @@ from episome import params
     "--data",
     type=click.Path(path_type=Path),
     required=True,
-    help="CSV with columns sequence,label,task[,group,split]; .gz allowed.",
+    help="CSV with columns sequence,label,task[,group,split], .gz allowed; or a folder of `episome feedback export`.",
 )
 @click.option("--task", help="Task of every row, where the file has no such column.")
 def retrain(species: str, data: Path, task: str | None) -> None:
