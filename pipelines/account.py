@@ -1,5 +1,6 @@
 """A trace as text for people and as JSON for machines."""
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -9,6 +10,7 @@ from pipelines.ledger import Line
 from pipelines.trace import NONE, Trace
 
 _MISSING = "missing (see below)"
+_WIDTH = 104  # of a value: lines of 120
 
 
 def words(found: Trace) -> Iterator[str]:
@@ -105,7 +107,8 @@ def _numbers(found: Trace) -> Iterator[tuple[str, str]]:
     for key, value in sorted(found.numbers.items()):
         section, _, name = key.partition(".")
         sections.setdefault(section, []).append(f"{name} {value}".strip())
-    yield from (("", f"{section}: {', '.join(values)}") for section, values in sections.items())
+    for section, values in sections.items():
+        yield from (("", line) for line in textwrap.wrap(f"{section}: {', '.join(values)}", _WIDTH))
 
 
 def _commit(found: Trace) -> Iterator[tuple[str, str]]:

@@ -19,6 +19,10 @@ from pipelines.dvclock import LOCK, Stage
 STATE = "state.json"
 WORKSPACE = "workspace"
 PARAMS = Path("params.yaml")
+_BESIDE = (
+    ".gitignore",
+    "sha256sums.txt",
+)  # what `episome data fetch` writes beside a .dvc file, hashed with its folder
 
 
 def record(species: str) -> dict[str, str]:
@@ -56,7 +60,7 @@ def unrecorded(changed: tuple[str, ...]) -> tuple[str, ...]:
 
 def packages() -> Mapping[str, str]:
     """Version of every installed package."""
-    return {each.metadata["Name"]: each.version for each in distributions()}
+    return {each.name: each.version for each in distributions()}
 
 
 def _pins(stages: tuple[Stage, ...]) -> Iterator[Path]:
@@ -67,5 +71,7 @@ def _pins(stages: tuple[Stage, ...]) -> Iterator[Path]:
         if not dvclock.is_code(name) and not path.is_absolute():
             around = (path, *path.parents[:-1])
             found |= {pin for each in around if (pin := each.with_name(f"{each.name}.dvc")).is_file()}
-            found |= {pin for pin in path.rglob("*.dvc") if pin.is_file()}
+            inside = [pin for pin in path.rglob("*.dvc") if pin.is_file()]
+            beside = [pin.with_name(other) for pin in inside for other in _BESIDE]
+            found |= {*inside, *(each for each in beside if each.is_file())}
     yield from sorted(found)

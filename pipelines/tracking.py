@@ -142,11 +142,9 @@ def known() -> bool:
 
 
 def named(bundle_digest: str) -> tuple[Version, ...]:
-    """The versions, of any species, whose bundle's digest begins so; by species."""
+    """The versions, of any species, whose bundle's digest begins so; newest first."""
     with _errors_named():
-        client = _client()
-        models = [found.name for found in client.search_registered_models() if found.name.startswith(model_name(""))]
-        every = [found for name in sorted(models) for found in _search(client, name.removeprefix(model_name("")))]
+        every = _pages(_client(), f"name LIKE '{model_name('%')}'")
         return tuple(_version(found) for found in every if found.tags.get("bundle", "").startswith(bundle_digest))
 
 
@@ -353,11 +351,14 @@ def _log_gate(client: MlflowClient, run_id: str, report: Path) -> None:
 
 
 def _search(client: MlflowClient, species: str) -> Iterator[ModelVersion]:
-    """All versions, newest first, page by page."""
+    return _pages(client, f"name = '{model_name(species)}'")
+
+
+def _pages(client: MlflowClient, wanted: str) -> Iterator[ModelVersion]:
+    """All versions that fit, newest first, page by page."""
     token: str | None = None
     while True:
-        name = f"name = '{model_name(species)}'"
-        page = client.search_model_versions(name, order_by=["version_number DESC"], page_token=token)
+        page = client.search_model_versions(wanted, order_by=["version_number DESC"], page_token=token)
         yield from page
         token = page.token
         if not token:

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from episome import bundle, params
 from episome_cli.main import main
-from pipelines import dvclock, origin, register, reproduce, trace, tracking
+from pipelines import dvclock, origin, recipe, register, reproduce, trace, tracking
 from pipelines.reproduce import ReproduceError
 from pipelines.trace import Asked, Trace
 from tests import micro
@@ -47,7 +47,7 @@ PIPELINE = {
             "foreach": [SPECIES],
             "do": {
                 "cmd": "python pipelines/stage.py ${item}",
-                "deps": ["pipelines/stage.py", "template", "data/labels"],
+                "deps": ["pipelines/stage.py", "template", "data/labels", "data/genome"],
                 "params": ["seed"],
                 "outs": ["bundle/${item}"],
             },
@@ -91,6 +91,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dvc("add", "data/labels")
         git("add", "--all")
         git("commit", "--quiet", "-m", "lab")
+        project.write(Path("data/genome/genome.fa"), "ACGT")  # as `episome data fetch` leaves it, not committed yet
+        dvc("add", "data/genome/genome.fa")
+        Path("data/genome/sha256sums.txt").write_text("0 genome.fa\n", encoding="utf-8")
         micro.change(Path("params.yaml"), "seed", to=11)
         Path("data/labels.dvc").write_bytes(Path("data/labels.dvc").read_bytes() + b"meta: {by: hand}\n")
         dvc("repro")
@@ -255,13 +258,28 @@ def test_the_commands_are_printed_as_a_shell_takes_them(found: Trace, at_the_lab
         f"episome trace {found.bundle} --inputs rebuilt",
         "cd rebuilt",
         f"dvc remote add --quiet --local --default project {at_the_lab / '.dvc/cache'}",
-        "dvc pull --quiet data/labels.dvc",
+        "dvc pull --quiet data/genome/genome.fa.dvc data/labels.dvc",
         f"PYTHONPATH=src:. HF_HUB_OFFLINE=1 dvc repro --force export@{SPECIES}",
         f"sha256sum bundle/{SPECIES}/adapter.safetensors  # recorded: {found.card.files['adapter.safetensors']}",
     ]
     assert run("trace", found.bundle, "--inputs", str(tmp_path)).exit_code == 0
+    assert (tmp_path / "data/genome/sha256sums.txt").is_file()
     assert (tmp_path / "params.yaml").read_bytes() == Path("params.yaml").read_bytes()
     assert (tmp_path / "data/labels.dvc").read_bytes() == Path("data/labels.dvc").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_shell_that_runs_the_printed_commands_gets_the_recorded_adapter(at_the_lab: Path, found: Trace) -> None:
+    assert found.recipe is not None
+    bin_folder = Path(sys.executable).parent
+    environment = os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
+    script = "\n".join(recipe.lines(found.recipe))
+    try:
+        done = subprocess.run(["bash", "-euc", script], env=environment, capture_output=True, text=True, check=False)
+    finally:
+        shutil.rmtree("rebuilt", ignore_errors=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"{found.recipe.adapter}  bundle/{SPECIES}/adapter.safetensors"
 
 
 def test_registration_says_what_differed_from_the_commit(found: Trace) -> None:
@@ -287,6 +305,6 @@ def test_a_lock_of_another_bundle_is_not_kept(at_the_lab: Path) -> None:
 
 def test_dvc_and_we_hash_a_folder_alike(found: Trace) -> None:
     (stage,) = found.stages
-    for path in ("template", "pipelines/stage.py", "data/labels"):
+    for path in ("template", "pipelines/stage.py", "data/labels", "data/genome"):
         assert dvclock.digest(Path(path)) == stage.deps[path]
     assert dvclock.digest(Path("nowhere")) is None
