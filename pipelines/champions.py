@@ -29,8 +29,3 @@ def of(species: str, settings: Params) -> Entry:
             f"Train and promote it first: `dvc repro`, `episome promote {species}`"
         )
     return champions[species]
-
-
-def prior_name(species: str, digest: str) -> str:
-    """Name under ``prior/`` of a champion bundle that a retrain is held to."""
-    return f"{species}-{digest[:12]}"

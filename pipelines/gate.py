@@ -6,18 +6,23 @@ A failing verdict is an output, not an error: `promote` reads it and refuses.
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from episome import bundle, dataset, params
+from episome import agreement, bundle, dataset, isolation, params
 from episome.bundle import BundleError
-from episome.gate import Check, Limits, Scored, beats_chance, compare, gain
-from episome.params import Params
-from episome.runtime import Adapter, Engine
+from episome.gate import Check, Limits, Scored, beats_chance, compare, gain, suites
+from episome.params import Gate, Params
+from episome.runtime import Adapter, Engine, Floats
 from episome.types import EpisomeError
 from pipelines import paths
+
+_SEEN = ("test_in_train", "val_in_train", "test_in_val")
+_RELATED = ("group_overlap", "species_overlap")
 
 
 def main(species: str) -> None:
@@ -25,13 +30,17 @@ def main(species: str) -> None:
     chosen = params.read()
     prior = chosen.of(species).prior
     engine = Engine(paths.bundle("base"), threads=chosen.compute.threads)
-    checks = [_data(species), *_judged(engine, species, chosen)]
+    checks = [*_data(species, chosen.gate), *_judged(engine, species, chosen)]
     engine.close()
+    if all(check.passed for check in checks if check.name == "golden"):
+        checks.append(_isolation(species, chosen))
     report = {
         "species": species,
         "passed": all(check.passed for check in checks),
         "bundle": bundle.digest(paths.bundle(species)),
         "prior": prior,
+        "prior_bundle": None if prior == "none" else _digest(paths.prior(prior)),
+        "limits": chosen.gate.model_dump(mode="json"),
         "checks": [asdict(check) for check in checks],
     }
     path = paths.gate(species)
@@ -41,12 +50,33 @@ def main(species: str) -> None:
         print(f"gate {species}: {'pass' if check.passed else 'FAIL'}  {check.name}: {check.message}")
 
 
-def _data(species: str) -> Check:
+def _digest(folder: Path) -> str | None:
+    try:
+        return bundle.digest(folder)
+    except BundleError:
+        return None
+
+
+def _data(species: str, limits: Gate) -> Iterator[Check]:
+    """What the data gate found, leaks apart: of rows that training saw, no more than this gate allows."""
     path = paths.check(species) / "result.json"
     result = json.loads(path.read_text(encoding="utf-8"))
     failed = sorted({failure["rule"] for failure in result["failures"]})
     message = f"data check failed: {', '.join(failed)} ({path})" if failed else f"{len(result['rules'])} rules hold"
-    return Check(name="data", passed=result["passed"], message=message)
+    yield Check(name="data", passed=result["passed"], message=message)
+    leaks = [rule for rule in result["rules"] if rule["rule"] in (*_SEEN, *_RELATED)]
+    if missing := sorted({*_SEEN, *_RELATED} - {rule["rule"] for rule in leaks}):
+        yield Check(name="leaks", passed=False, message=f"not looked for: {', '.join(missing)} ({path})")
+        return
+    shares = {
+        name: max(rule["observed"] or 0.0 for rule in leaks if rule["rule"] == name) for name in (*_SEEN, *_RELATED)
+    }
+    seen, broken = max(shares[name] for name in _SEEN), [rule["rule"] for rule in leaks if not rule["passed"]]
+    said = ", ".join(f"{name} {share:.4f}" for name, share in shares.items())
+    message = f"shares of rows, at most {limits.max_leak} of sequences seen before (gate.max_leak): {said}"
+    yield Check(
+        name="leaks", passed=seen <= limits.max_leak and not broken, message=message, value=seen, limit=limits.max_leak
+    )
 
 
 def _judged(engine: Engine, species: str, chosen: Params) -> Iterator[Check]:
@@ -69,12 +99,36 @@ def _judged(engine: Engine, species: str, chosen: Params) -> Iterator[Check]:
         scored = _scored(engine, challenger, asked, task.name)
         yield beats_chance(task.name, asked[dataset.label_column(task.name)], asked["group"], scored, limits)
     prior = chosen.of(species).prior
-    if prior != "none":
-        loads, champion = _added(engine, paths.prior(prior), species, "champion")
-        yield loads
-        if champion is not None:
-            yield _here(champion, rows)
-            yield from _kept(engine, champion, challenger, test, limits)
+    if prior == "none":
+        message = "no champion to compare with: retention, calibration, KL and flips are of retrains alone"
+        yield Check(name="champion", passed=True, message=message)
+        return
+    loads, champion = _added(engine, paths.prior(prior), species, "champion")
+    yield loads
+    if champion is not None:
+        yield _named(champion, prior, species)
+        yield _here(champion, rows)
+        yield from _kept(_Compared(engine, champion, challenger), rows, limits, chosen.gate)
+
+
+def _isolation(species: str, chosen: Params) -> Check:
+    """Donors' adapters are what a stage may know of; `promote` asks every champion on the shelf."""
+    about = chosen.of(species)
+    others = {name: paths.bundle(name) for name in (about.donor, about.beside) if name != "base"}
+    found = isolation.tried(paths.bundle("base"), others, paths.bundle(species), threads=chosen.compute.threads)
+    return isolation.check(found, list(others))
+
+
+def _named(champion: Adapter, prior: str, species: str) -> Check:
+    """Whether the prior is the bundle that its name, and so params.yaml, says."""
+    wanted = paths.prior_name(species, champion.digest)
+    if prior == wanted:
+        return Check(name="prior", passed=True, message=f"{prior} holds the bundle {champion.digest}")
+    message = (
+        f"{paths.prior(prior)} holds the bundle {champion.digest}, which would be {wanted}; "
+        f"`episome retrain {species}` pins the champion"
+    )
+    return Check(name="prior", passed=False, message=message)
 
 
 def _added(engine: Engine, folder: Path, species: str, name: str) -> tuple[Check, Adapter | None]:
@@ -94,25 +148,56 @@ def _here(champion: Adapter, rows: pd.DataFrame) -> Check:
     return Check(name="releases", passed=not gone, message=message)
 
 
-def _kept(
-    engine: Engine, champion: Adapter, challenger: Adapter, rows: pd.DataFrame, limits: Limits
-) -> Iterator[Check]:
-    """One check per suite, a task of the champion on one release: what it was trained on is kept, the rest is told."""
-    known = {task.name for task in challenger.card.tasks}
-    for task in (task.name for task in champion.card.tasks):
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Two versions of a species in one engine."""
+
+    engine: Engine
+    champion: Adapter
+    challenger: Adapter
+
+
+def _kept(both: _Compared, rows: pd.DataFrame, limits: Limits, allowed: Gate) -> Iterator[Check]:
+    """What the champion was trained on is kept, suite by suite, and the rest is told; then what both say otherwise."""
+    known = {task.name for task in both.challenger.card.tasks}
+    trained = {*both.champion.card.lineage.releases}
+    for task in (task.name for task in both.champion.card.tasks):
         if task not in known:
             yield Check(
                 name="tasks", suite=task, passed=False, message=f"{task}: the champion answers it, this does not"
             )
             continue
-        asked = _labelled(rows, task)
-        old, new = _scored(engine, champion, asked, task), _scored(engine, challenger, asked, task)
+        labelled = _labelled(rows, task)
+        asked = labelled[labelled["split"] == "test"]
+        old, new = (_scored(both.engine, each, asked, task) for each in (both.champion, both.challenger))
         labels, groups = asked[dataset.label_column(task)].to_numpy(), asked["group"].to_numpy()
-        trained = {*champion.card.lineage.releases}
-        for release in sorted({"none"} & trained | {*asked["release"]}, key=lambda name: (name not in trained, name)):
-            at = (asked["release"] == release).to_numpy()
-            judge = compare if release in trained else gain
-            yield judge(f"{task}/{release}", labels[at], groups[at], old.where(at), new.where(at), limits)
+        release, spoken = asked["release"].to_numpy(), {*labelled["release"]}
+        # A release without a row of this task taught nothing of it; where none has any, the first is an empty suite.
+        for suite in suites(task, release, trained & spoken or {min(trained)}, limits.min_rows):
+            yield compare(suite, labels, groups, old, new, limits)
+        for name in sorted(spoken - trained):
+            at = release == name
+            yield gain(f"{task}/{name}", labels[at], groups[at], old.where(at), new.where(at), limits)
+        at = np.isin(release, sorted(trained))
+        yield agreement.calibration(task, labels[at], old.where(at), new.where(at), most=allowed.max_ece_increase)
+    yield from _golden(both, allowed)
+
+
+def _golden(both: _Compared, allowed: Gate) -> Iterator[Check]:
+    """What the champion's golden sequences are answered, task by task."""
+    asked = bundle.read_golden(both.champion.folder / "golden.json")
+    prepared = [both.engine.prepare(each.sequence, each.centre) for each in asked]
+    old, new = (
+        both.engine.logits([(each, adapter.slot) for each in prepared])[0]
+        for adapter in (both.champion, both.challenger)
+    )
+    for task in (task.name for task in both.champion.card.tasks):
+        if task in {task.name for task in both.challenger.card.tasks}:
+            before, after = _calibrated(both.champion, old, task), _calibrated(both.challenger, new, task)
+            yield agreement.divergence(task, before, after, most=allowed.max_kl)
+            yield agreement.flips(
+                task, _called(both.champion, old, task), _called(both.challenger, new, task), most=allowed.max_flips
+            )
 
 
 def _labelled(rows: pd.DataFrame, task: str) -> pd.DataFrame:
@@ -121,11 +206,27 @@ def _labelled(rows: pd.DataFrame, task: str) -> pd.DataFrame:
 
 def _scored(engine: Engine, adapter: Adapter, rows: pd.DataFrame, name: str) -> Scored:
     """Calibrated probabilities of one task, with the version's own temperature and threshold."""
-    column, task = next((k, task) for k, task in enumerate(adapter.card.tasks) if task.name == name)
+    task = adapter.card.tasks[_column(adapter, name)]
     centre = task.window // 2 if task.scope == "site" and task.window is not None else None
     prepared = [(engine.prepare(sequence, centre), adapter.slot) for sequence in rows["sequence"]]
-    probabilities = adapter.probabilities(engine.logits(prepared)[0])[:, column]
-    return Scored(probabilities=probabilities, threshold=task.threshold)
+    return _called(adapter, engine.logits(prepared)[0], name)
+
+
+def _called(adapter: Adapter, logits: Floats, name: str) -> Scored:
+    column = _column(adapter, name)
+    return Scored(
+        probabilities=adapter.probabilities(logits)[:, column], threshold=adapter.card.tasks[column].threshold
+    )
+
+
+def _calibrated(adapter: Adapter, logits: Floats, name: str) -> NDArray[np.float64]:
+    """Logits of one task, divided by the version's own temperature."""
+    column = _column(adapter, name)
+    return logits[:, column].astype(np.float64) / adapter.card.tasks[column].temperature
+
+
+def _column(adapter: Adapter, name: str) -> int:
+    return [task.name for task in adapter.card.tasks].index(name)
 
 
 if __name__ == "__main__":

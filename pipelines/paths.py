@@ -68,6 +68,11 @@ def prior(name: str) -> Path:
     return Path("prior") / name
 
 
+def prior_name(species: str, digest: str) -> str:
+    """Name under ``prior/`` of a champion bundle that a retrain is held to."""
+    return f"{species}-{digest[:12]}"
+
+
 def release(name: str) -> Path:
     """Labelled rows added to a species by a retrain; ``none`` is empty."""
     return Path("releases") / name

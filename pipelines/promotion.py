@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from episome import bundle, shelf
+from episome import bundle, isolation, shelf
 from episome.bundle import BundleError, Card
 from episome.params import Params
 from episome.shelf import Entry
@@ -62,7 +62,8 @@ def promote(
         uncompared: accept a gate report that did not compare with the present champion.
 
     Raises:
-        PromotionRefusedError: the gate failed, is of another bundle, or compared with something else than the champion.
+        PromotionRefusedError: the gate failed, is of another bundle, or compared with something else than the
+            champion; or the version would change what another species answers.
         BundleError: a bundle does not verify.
         EpisomeError: no such version, or MLflow cannot be reached.
     """
@@ -78,6 +79,7 @@ def promote(
         files = tracking.download(version, Path(scratch))
         card = _verified(version, files)
         report = _judged(version, files.gate, present, uncompared=uncompared)
+        untested = _isolated(version, files, card, settings)
         entry = Entry(
             bundle=version.bundle,
             base=card.base,
@@ -101,7 +103,8 @@ def promote(
             ),
         )
         shelf.point(place, species, entry)
-        return Outcome(species=species, entry=entry, before=present, changed=True, warnings=_align(species, entry))
+        warnings = (*untested, *_align(species, entry))
+        return Outcome(species=species, entry=entry, before=present, changed=True, warnings=warnings)
 
 
 def rollback(species: str, settings: Params, *, actor: str, reason: str) -> Outcome:
@@ -197,8 +200,8 @@ def _judged(version: Version, path: Path, present: Entry | None, *, uncompared: 
     report: Mapping[str, Any] = json.loads(raw)
     reasons = [*_reasons(version, hashlib.sha256(raw).hexdigest(), report)]
     if present is not None and not uncompared:
-        wanted = champions.prior_name(version.species, present.bundle)
-        if report["prior"] != wanted:
+        wanted = paths.prior_name(version.species, present.bundle)
+        if (report["prior"], report.get("prior_bundle")) != (wanted, present.bundle):
             reasons.append(
                 f"the gate compared it with {report['prior']}, the champion is {wanted}; "
                 f"`episome retrain {version.species}` compares, `--uncompared` goes without"
@@ -221,6 +224,30 @@ def _reasons(version: Version, digest: str, report: Mapping[str, Any]) -> Iterat
         yield f"{check['name']}: {check['message']}"
     if not failed and not (report["passed"] and report["checks"]):
         yield "its gate report has no passing verdict"
+
+
+def _isolated(version: Version, files: Files, card: Card, settings: Params) -> tuple[str, ...]:
+    """Ask every other champion on the version's base, without it and beside it; what could not be asked, in words.
+
+    Raises:
+        PromotionRefusedError: an answer of another species differs in a bit.
+    """
+    place = champions.folder(settings)
+    others, untested = {}, []
+    for name, entry in shelf.read(place).species.items():
+        if name != version.species and entry.base == card.base:
+            try:
+                others[name] = shelf.open_bundle(place, entry.bundle)
+            except BundleError as error:
+                untested.append(f"{name}: not asked whether it answers as before: {error}")
+    found = isolation.tried(files.base, others, files.bundle, threads=settings.compute.threads)
+    if found.changed:
+        raise PromotionRefusedError(
+            f"{version.species} version {version.number} (bundle {version.bundle[:12]}) is not promoted: with it on "
+            f"the shelf, answers of {', '.join(found.changed)} differ; the engine keeps adapters apart no longer"
+        )
+    untested += [f"{name}: not asked whether it answers as before: {why}" for name, why in found.untested.items()]
+    return tuple(untested)
 
 
 def _align(species: str, entry: Entry) -> tuple[str, ...]:

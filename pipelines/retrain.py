@@ -12,8 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +62,9 @@ class Retrained:
 def retrain(species: str, data: Path, settings: Params, *, task: str | None = None) -> Retrained:
     """Train a challenger on the champion's data and the rows in `data`, held to the champion.
 
+    params.yaml names prior and release while this runs, and goes on to if the gate passed. After a refusal it is as it
+    was, so that nothing is built on what was refused; the same call with other numbers is the next attempt.
+
     Args:
         species: short id; it needs a champion.
         data: CSV file with columns ``sequence,label,task`` and perhaps ``group,split``, or a folder that
@@ -81,16 +83,14 @@ def retrain(species: str, data: Path, settings: Params, *, task: str | None = No
         release = releases.write(species, rows, bundle.read_species_card(champion).lineage.release)
         prior = _keep(species, champion)
         _track([paths.prior(prior), paths.release(release)])
-        with _species_edited(species, {"prior": prior, "release": release}):
-            _dvc("repro", f"register@{species}")
-    report = json.loads(paths.gate(species).read_bytes())
+        report = _judged(species, {"prior": prior, "release": release})
     return Retrained(species=species, prior=prior, release=release, report=report)
 
 
 def _keep(species: str, champion: Path) -> str:
     """Copy a champion bundle to ``prior/``, whole or not at all; what is there already must be the same."""
     digest = bundle.digest(champion)
-    name = champions.prior_name(species, digest)
+    name = paths.prior_name(species, digest)
     folder = paths.prior(name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as scratch:
@@ -111,18 +111,20 @@ def _track(folders: Sequence[Path]) -> None:
         _dvc("add", *fresh)
 
 
-@contextmanager
-def _species_edited(species: str, values: Mapping[str, str]) -> Iterator[None]:
-    """Set values of one species in params.yaml, comments and layout kept; undone when what follows fails."""
+def _judged(species: str, values: Mapping[str, str]) -> Mapping[str, Any]:
+    """The gate report of the pipeline with these values of the species in params.yaml, which stay if it passed."""
     before = PARAMS.read_bytes()
     after = edited(before, species, values)
     _replace(PARAMS, after)
+    passed = False
     try:
-        yield
-    except BaseException:
-        if PARAMS.read_bytes() == after:  # else someone edited it meanwhile: theirs to keep
+        _dvc("repro", f"register@{species}")
+        report: Mapping[str, Any] = json.loads(paths.gate(species).read_bytes())
+        passed = report["passed"]
+    finally:
+        if not passed and PARAMS.read_bytes() == after:  # else someone edited it meanwhile: theirs to keep
             _replace(PARAMS, before)
-        raise
+    return report
 
 
 def edited(text: bytes, species: str, values: Mapping[str, str]) -> bytes:

@@ -1,9 +1,12 @@
 """Verdicts: what is kept passes, what is lost fails with the loss named, what cannot be told fails too."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from episome.gate import Check, Limits, Scored, beats_chance, compare, gain
+from episome import gate
+from episome.gate import Check, Limits, Scored, Suite, beats_chance, gain, suites
 
 LIMITS = Limits(max_loss=0.03, min_rows=40, confidence=0.95, bootstrap=400, seed=7)
 
@@ -20,6 +23,11 @@ def suite(n: int, skill: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, 
 def version(calls: np.ndarray) -> Scored:
     """A version that calls exactly these rows, at a threshold of its own."""
     return Scored(probabilities=0.2 + 0.1 * calls, threshold=0.25)
+
+
+def compare(suite: str, labels: np.ndarray, groups: np.ndarray, champion: Scored, new: Scored, limits: Limits) -> Check:
+    """All rows as one suite."""
+    return gate.compare(Suite(name=suite, rows=np.ones(len(labels), bool)), labels, groups, champion, new, limits)
 
 
 def width(check: Check) -> float:
@@ -73,8 +81,79 @@ def test_too_few_rows_fail_and_say_how_many_are_needed() -> None:
     labels, groups, champion = suite(38, 0.9)
     check = compare("donor/none", labels, groups, champion, champion, LIMITS)
     assert not check.passed
-    assert "38 rows are too few to tell; at least 40 are needed" in check.message
-    assert check.low is None
+    assert "too few to tell of retention: 38 rows came, 40 needed (gate.min_rows" in check.message
+    assert (check.low, check.n, check.needed) == (None, 38, 40)
+
+
+def test_how_many_are_needed_follows_the_spread_and_the_margin() -> None:
+    labels, groups, champion = suite(38, 0.9)
+    noisy = flipped(champion, np.array([0, 20]))
+    wide, narrow = (
+        compare("s", labels, groups, champion, noisy, replace(LIMITS, max_loss=margin)).needed
+        for margin in (0.06, 0.03)
+    )
+    assert wide is not None
+    assert narrow is not None
+    assert wide > 400
+    assert narrow == pytest.approx(4 * wide, rel=0.01)
+
+
+def test_an_empty_old_suite_fails() -> None:
+    nothing = np.array([], int)
+    check = compare("donor/none", nothing, nothing.astype(str), version(nothing), version(nothing), LIMITS)
+    assert not check.passed
+    assert "0 rows came, 40 needed" in check.message
+    assert check.needed == 40
+
+
+def names(found: tuple[Suite, ...]) -> dict[str, int]:
+    """Rows of each suite."""
+    return {each.name: int(each.rows.sum()) for each in found}
+
+
+def test_a_release_of_enough_rows_is_a_suite_of_its_own() -> None:
+    releases = np.repeat(["none", "a", "new"], [100, 40, 50])
+    assert names(suites("donor", releases, {"none", "a"}, 40)) == {"donor/a": 40, "donor/none": 100}
+
+
+def test_small_releases_are_pooled_and_named() -> None:
+    releases = np.repeat(["none", "a", "b"], [100, 30, 10])
+    found = suites("donor", releases, {"none", "a", "b"}, 40)
+    assert names(found) == {"donor/none": 100, "donor/pool(a+b)": 40}
+    assert found[1].why == "pooled because alone too few to tell (gate.min_rows 40): a (30 rows), b (10 rows)"
+    assert found[0].why == ""
+
+
+def test_a_pool_that_is_too_small_takes_in_the_smallest_release_which_is_tested_alone_too() -> None:
+    releases = np.repeat(["none", "a", "b"], [100, 30, 60])
+    assert names(suites("donor", releases, {"none", "a", "b"}, 40)) == {
+        "donor/b": 60,
+        "donor/none": 100,
+        "donor/pool(a+b)": 90,
+    }
+
+
+def test_small_releases_alone_stay_too_small() -> None:
+    assert names(suites("donor", np.repeat(["a"], 5), {"a"}, 40)) == {"donor/a": 5}
+    assert names(suites("donor", np.repeat(["a", "b"], 5), {"a", "b"}, 40)) == {"donor/pool(a+b)": 10}
+
+
+def test_a_release_without_a_test_row_is_an_empty_suite_and_in_no_pool() -> None:
+    releases = np.repeat(["none", "a"], [100, 5])
+    found = names(suites("donor", releases, {"none", "a", "gone"}, 40))
+    assert found == {"donor/gone": 0, "donor/none": 100, "donor/pool(a+none)": 105}
+
+
+def test_a_loss_in_a_pool_is_refused_and_says_who_is_in_it() -> None:
+    labels, groups, champion = suite(400, 0.9)
+    releases = np.resize(["a", "b", "c", "d", "e"], 400)
+    (pool,) = suites("donor", releases, set(releases), 100)
+    lost = flipped(champion, np.flatnonzero((champion.calls() == (labels == 1)) & (releases == "a")))
+    check = gate.compare(pool, labels, groups, champion, lost, replace(LIMITS, min_rows=100))
+    assert not check.passed
+    assert check.suite == "donor/pool(a+b+c+d+e)"
+    assert "lost 0." in check.message
+    assert "a (80 rows)" in check.message
 
 
 def test_a_new_suite_is_told_and_refuses_nothing() -> None:
@@ -95,8 +174,15 @@ def test_a_new_suite_of_too_few_rows_is_said_to_be_untested() -> None:
     labels, groups, champion = suite(38, 0.9)
     check = gain("donor/added", labels, groups, champion, champion, LIMITS)
     assert check.passed
-    assert "not tested, 38 rows of the 40 needed" in check.message
-    assert check.loss is None
+    assert "not tested, 38 rows came, 40 needed; once promoted it is judged in a pool" in check.message
+    assert (check.loss, check.needed) == (None, 40)
+
+
+def test_a_new_suite_without_a_test_row_is_refused() -> None:
+    nothing = np.array([], int)
+    check = gain("donor/added", nothing, nothing.astype(str), version(nothing), version(nothing), LIMITS)
+    assert not check.passed
+    assert "state `test` in the column `split`" in check.message
 
 
 def test_an_inconclusive_suite_fails_and_about_as_many_rows_as_it_asks_for_pass() -> None:
@@ -111,11 +197,12 @@ def test_an_inconclusive_suite_fails_and_about_as_many_rows_as_it_asks_for_pass(
 
     small = turned(200)
     assert not small.passed
-    assert "inconclusive: about " in small.message
-    needed = int(small.message.split("about ")[1].split(" rows")[0])
+    needed = small.needed
+    assert needed is not None
+    assert f"inconclusive: 200 rows came, about {needed} needed to rule out a loss of 0.030" in small.message
     assert needed > 200
-    large = turned(2 * needed // 40 * 40)
-    assert large.passed
+    assert turned(needed // 40 * 40).passed
+    assert not turned(needed // 8 // 40 * 40).passed
 
 
 def test_pairing_ignores_what_both_versions_get_wrong() -> None:
@@ -153,11 +240,16 @@ def test_a_version_that_always_says_yes_does_not_beat_chance() -> None:
     assert not beats_chance("donor", labels, groups, version(np.ones(200, int)), LIMITS).passed
 
 
-def test_a_task_with_too_few_rows_is_said_to_be_untested() -> None:
+def test_a_task_with_too_few_rows_fails_and_says_how_many_are_needed() -> None:
     labels, groups, guess = suite(20, 0.0)
     check = beats_chance("donor", labels, groups, guess, LIMITS)
-    assert check.passed
-    assert check.message == "donor: not tested, 20 rows of the 40 needed (gate.min_rows)"
+    assert not check.passed
+    assert "donor: too few to tell of being better than chance: 20 rows came, " in check.message
+    assert check.needed is not None
+    assert check.needed >= 40
+    empty = beats_chance("donor", labels[:0], groups[:0], version(labels[:0]), LIMITS)
+    assert not empty.passed
+    assert empty.needed == 40
 
 
 def test_a_version_on_some_rows_keeps_its_threshold() -> None:

@@ -2,11 +2,11 @@
 
 An old suite is kept when the one-sided lower confidence bound of ``MCC(new) - MCC(old)`` stays above ``-max_loss``.
 All suites must pass, which is an intersection-union test: no correction for their number is needed (Berger 1982).
-An old suite with too little data to tell is a failure, never a pass; a task of a version that is too small to be
-tested against chance is only said to be untested.
+Too little data to tell is a failure, never a pass, and says how many rows would do. Releases too small for a suite of
+their own share one (`suites`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
@@ -65,7 +65,9 @@ class Check:
         low: lower bound of the measured value (difference to the champion, or MCC).
         high: upper bound likewise.
         n: rows tested.
-        limit: what `low` had to exceed.
+        limit: what `low` had to exceed, or `value` may not.
+        value: what was measured where it is no loss of MCC.
+        needed: rows that would do, where those tested were too few.
     """
 
     name: str
@@ -77,34 +79,98 @@ class Check:
     high: float | None = None
     n: int | None = None
     limit: float | None = None
+    value: float | None = None
+    needed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """Test rows of a task that are judged together.
+
+    Attributes:
+        name: ``task/release``, or ``task/pool(releases)``.
+        rows: boolean, one per row.
+        why: which releases were too small for a suite of their own, in words; empty where none was.
+    """
+
+    name: str
+    rows: NDArray[np.bool_]
+    why: str = ""
+
+
+def suites(task: str, releases: ArrayLike, names: Collection[str], min_rows: int) -> tuple[Suite, ...]:
+    """Old suites of a task: one a release, and a pool of all releases that have fewer than `min_rows` test rows.
+
+    Where the pool is itself too small it takes in the smallest release that is not. That one is a suite of its own as
+    well, so nothing that can be tested alone is averaged away. A release without a test row stays alone, and fails.
+
+    Args:
+        task: its name.
+        releases: of each test row.
+        names: the releases that have rows of this task on any side of the split.
+        min_rows: fewest rows of a suite.
+    """
+    releases = np.asarray(releases, str)
+    counts = {name: int((releases == name).sum()) for name in sorted(names)}
+    small = [name for name, count in counts.items() if 0 < count < min_rows]
+    large = [name for name, count in counts.items() if count >= min_rows]
+    alone = [name for name in counts if name not in small]
+    found = [Suite(name=f"{task}/{name}", rows=releases == name) for name in alone]
+    if not small:
+        return tuple(found)
+    pool = list(small)
+    if large and sum(counts[name] for name in small) < min_rows:
+        pool.append(min(large, key=lambda name: (counts[name], name)))
+    if len(pool) == 1:
+        return (*found, Suite(name=f"{task}/{pool[0]}", rows=releases == pool[0]))
+    few = ", ".join(f"{name} ({counts[name]} rows)" for name in small)
+    why = f"pooled because alone too few to tell (gate.min_rows {min_rows}): {few}"
+    return (*found, Suite(name=f"{task}/pool({'+'.join(pool)})", rows=np.isin(releases, pool), why=why))
 
 
 def compare(
-    suite: str,
+    suite: Suite,
     labels: ArrayLike,
     groups: Sequence[str] | ArrayLike,
     champion: Scored,
     challenger: Scored,
     limits: Limits,
 ) -> Check:
-    """Whether the challenger kept an old suite, by a paired cluster bootstrap of the MCC difference."""
-    labels, floor = np.asarray(labels), -limits.max_loss
-    n = len(labels)
-    if n < limits.min_rows:
-        message = f"{suite}: {n} rows are too few to tell; at least {limits.min_rows} are needed (gate.min_rows)"
-        return Check(name="retention", suite=suite, passed=False, message=message, n=n, limit=floor)
-    old, new, low, high = _change(labels, groups, champion, challenger, limits)
-    verdict = "kept" if low > floor else _why(old - new, low, n, limits)
+    """Whether the challenger kept an old suite, by a paired cluster bootstrap of the MCC difference.
+
+    Args:
+        suite: which of the rows, and what they are called.
+        labels: 0 or 1, one per row.
+        groups: homology cluster of each row.
+        champion: its answers to these rows.
+        challenger: likewise.
+        limits: what may be lost, and how sure one must be.
+    """
+    labels, groups = np.asarray(labels)[suite.rows], np.asarray(groups)[suite.rows]
+    champion, challenger = champion.where(suite.rows), challenger.where(suite.rows)
+    floor, n = -limits.max_loss, len(labels)
+    change = _change(labels, groups, champion, challenger, limits) if n else None
+    if change is None or n < limits.min_rows:
+        needed = max(limits.min_rows, change.needed(limits.max_loss) if change else 0)
+        message = _too_few(suite.name, n, needed, "retention") + (f"; {suite.why}" if suite.why else "")
+        return Check(name="retention", suite=suite.name, passed=False, message=message, n=n, limit=floor, needed=needed)
+    passed = change.low > floor
+    verdict, lacking = ("kept", None) if passed else _why(change, limits)
+    message = (
+        f"{suite.name}: MCC {change.old:.3f} -> {change.new:.3f} on {n} rows, "
+        f"lower bound of the change {change.low:+.3f}; {verdict}"
+    )
     return Check(
         name="retention",
-        suite=suite,
-        passed=low > floor,
-        message=f"{suite}: MCC {old:.3f} -> {new:.3f} on {n} rows, lower bound of the change {low:+.3f}; {verdict}",
-        loss=round(old - new, 6),
-        low=low,
-        high=high,
+        suite=suite.name,
+        passed=passed,
+        message=message + (f"; {suite.why}" if suite.why else ""),
+        loss=round(change.loss, 6),
+        low=change.low,
+        high=change.high,
         n=n,
         limit=floor,
+        needed=lacking,
     )
 
 
@@ -116,33 +182,78 @@ def gain(
     challenger: Scored,
     limits: Limits,
 ) -> Check:
-    """What a suite gained that the champion was not trained on: told, and no reason to refuse."""
+    """What a suite gained that the champion was not trained on: told, and no reason to refuse.
+
+    Only a suite without any test row is refused: once promoted, nobody could say whether it is kept.
+    """
     labels = np.asarray(labels)
     n = len(labels)
+    if not n:
+        message = (
+            f"{_too_few(suite, n, limits.min_rows, 'retention')}: it teaches rows and has none to test them on; "
+            "state `test` in the column `split` of some"
+        )
+        return Check(name="gain", suite=suite, passed=False, message=message, n=n, needed=limits.min_rows)
+    change = _change(labels, groups, champion, challenger, limits)
     if n < limits.min_rows:
-        message = f"{suite}: not tested, {n} rows of the {limits.min_rows} needed (gate.min_rows)"
-        return Check(name="gain", suite=suite, passed=True, message=message, n=n)
-    old, new, low, high = _change(labels, groups, champion, challenger, limits)
-    message = f"{suite}: MCC {old:.3f} -> {new:.3f} on {n} new rows, change between {low:+.3f} and {high:+.3f}"
+        needed = max(limits.min_rows, change.needed(limits.max_loss))
+        message = f"{suite}: not tested, {n} rows came, {needed} needed; once promoted it is judged in a pool"
+        return Check(name="gain", suite=suite, passed=True, message=message, n=n, needed=needed)
+    message = (
+        f"{suite}: MCC {change.old:.3f} -> {change.new:.3f} on {n} new rows, "
+        f"change between {change.low:+.3f} and {change.high:+.3f}"
+    )
     return Check(
-        name="gain", suite=suite, passed=True, message=message, loss=round(old - new, 6), low=low, high=high, n=n
+        name="gain",
+        suite=suite,
+        passed=True,
+        message=message,
+        loss=round(change.loss, 6),
+        low=change.low,
+        high=change.high,
+        n=n,
     )
 
 
 def beats_chance(
     task: str, labels: ArrayLike, groups: Sequence[str] | ArrayLike, version: Scored, limits: Limits
 ) -> Check:
-    """Whether the lower bound of a task's MCC is above 0; a task with too few rows is said to be untested."""
+    """Whether the lower bound of a task's MCC is above 0; too few rows to tell are a failure."""
     labels = np.asarray(labels)
     n = len(labels)
-    if n < limits.min_rows:
-        message = f"{task}: not tested, {n} rows of the {limits.min_rows} needed (gate.min_rows)"
-        return Check(name="beats_chance", suite=task, passed=True, message=message, n=n, limit=0.0)
+    if not n:
+        message = _too_few(task, n, limits.min_rows, "being better than chance")
+        return Check(
+            name="beats_chance", suite=task, passed=False, message=message, n=n, limit=0.0, needed=limits.min_rows
+        )
     low, high = _bounds(mcc_draws(labels, version.calls(), draws(groups, limits.bootstrap, limits.seed)), limits)
     value = mcc(labels, version.probabilities, version.threshold)
+    if n < limits.min_rows:
+        needed = max(limits.min_rows, _rows(n, value - low, value))
+        message = _too_few(task, n, needed, "being better than chance")
+        return Check(name="beats_chance", suite=task, passed=False, message=message, n=n, limit=0.0, needed=needed)
     verdict = "above" if low > 0 else "not above"
     message = f"{task}: MCC {value:.3f} on {n} rows, lower bound {low:.3f} is {verdict} chance"
     return Check(name="beats_chance", suite=task, passed=low > 0, message=message, low=low, high=high, n=n, limit=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """MCC of both versions on `n` rows, and one-sided lower and upper bound of its change."""
+
+    n: int
+    old: float
+    new: float
+    low: float
+    high: float
+
+    @property
+    def loss(self) -> float:
+        return self.old - self.new
+
+    def needed(self, room: float) -> int:
+        """Rows on which a loss of `room` more than the observed one is ruled out as surely as it is missed."""
+        return _rows(self.n, -self.low - self.loss, room)
 
 
 def _change(
@@ -151,14 +262,13 @@ def _change(
     champion: Scored,
     challenger: Scored,
     limits: Limits,
-) -> tuple[float, float, float, float]:
-    """MCC of both versions, and one-sided lower and upper bound of its change."""
+) -> _Change:
     drawn = draws(groups, limits.bootstrap, limits.seed)
     low, high = _bounds(
         mcc_draws(labels, challenger.calls(), drawn) - mcc_draws(labels, champion.calls(), drawn), limits
     )
     old, new = (mcc(labels, version.probabilities, version.threshold) for version in (champion, challenger))
-    return old, new, low, high
+    return _Change(n=len(labels), old=old, new=new, low=low, high=high)
 
 
 def _bounds(resampled: Floats, limits: Limits) -> tuple[float, float]:
@@ -167,10 +277,26 @@ def _bounds(resampled: Floats, limits: Limits) -> tuple[float, float]:
     return round(float(low), 6), round(float(high), 6)
 
 
-def _why(loss: float, low: float, n: int, limits: Limits) -> str:
+def _rows(n: int, half: float, room: float) -> int:
+    """Rows for which twice the distance from value to bound, `half` on `n` rows, is no more than `room`.
+
+    Twice: once for the error that the bound allows, once so that a version that lost nothing passes as surely. The
+    distance falls with the root of the rows. 0 where nothing can be said.
+    """
+    return ceil(n * (2 * max(half, 0.0) / room) ** 2) if room > 0 else 0
+
+
+def _too_few(what: str, n: int, needed: int, of: str) -> str:
+    return f"{what}: too few to tell of {of}: {n} rows came, {needed} needed (gate.min_rows, gate.max_loss_mcc)"
+
+
+def _why(change: _Change, limits: Limits) -> tuple[str, int | None]:
     """Forgotten, or too few rows to rule it out: how many would do if the observed loss were the true one."""
-    room = limits.max_loss - loss
+    room = limits.max_loss - change.loss
     if room <= 0:
-        return f"lost {loss:.3f} MCC where {limits.max_loss:.3f} is allowed (gate.max_loss_mcc)"
-    needed = ceil(n * ((-low - loss) / room) ** 2)
-    return f"inconclusive: about {needed} rows would be needed to rule out a loss of {limits.max_loss:.3f}"
+        return f"lost {change.loss:.3f} MCC where {limits.max_loss:.3f} is allowed (gate.max_loss_mcc)", None
+    needed = change.needed(room)
+    return (
+        f"inconclusive: {change.n} rows came, about {needed} needed to rule out a loss of {limits.max_loss:.3f}",
+        needed,
+    )

@@ -143,12 +143,27 @@ class Export(Frozen):
 
 
 class Gate(Frozen):
-    """When a retrained version counts as having forgotten."""
+    """When a retrained version counts as having forgotten, or as answering otherwise.
+
+    Attributes:
+        max_loss_mcc: MCC an old suite may lose, by the lower confidence bound of the change.
+        confidence: one-sided, of that bound.
+        bootstrap: draws of homology groups.
+        min_rows: fewest test rows of a suite.
+        max_ece_increase: calibration error that old rows may gain.
+        max_kl: nats by which answers to golden sequences may diverge, in the mean.
+        max_flips: share of golden sequences that may be called otherwise.
+        max_leak: share of test rows whose very sequence training or calibration saw.
+    """
 
     max_loss_mcc: Annotated[float, Field(ge=0)]
     confidence: Share
     bootstrap: Count
     min_rows: Count
+    max_ece_increase: Share
+    max_kl: Annotated[float, Field(ge=0)]
+    max_flips: Share
+    max_leak: Share
 
 
 class Registry(Frozen):

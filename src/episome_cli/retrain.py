@@ -28,3 +28,5 @@ def retrain(species: str, data: Path, task: str | None) -> None:
         click.echo(f"It kept what the champion knew. Next: episome promote {species}")
     else:
         click.echo(f"`episome promote {species}` will refuse it, for what FAILED above; the champion goes on answering")
+        click.echo("params.yaml is as it was before. To try again, change a number there (species.train.ewc_lambda,")
+        click.echo(f"say) and give the same command. `dvc repro register@{species}` puts the workspace back")

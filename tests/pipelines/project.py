@@ -42,13 +42,14 @@ def write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def report(digest: str, *, prior: str = "none") -> dict[str, Any]:
+def report(digest: str, *, prior: str = "none", prior_bundle: str | None = None) -> dict[str, Any]:
     """A passing gate report."""
     return {
         "species": SPECIES,
         "passed": True,
         "bundle": digest,
         "prior": prior,
+        "prior_bundle": prior_bundle,
         "checks": [check("beats_chance", "promoter")],
     }
 

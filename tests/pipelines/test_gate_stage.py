@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from episome import bundle, calibration, dataset
+from episome import bundle, calibration, dataset, params
 from episome.bundle import CalibratedTask
 from episome.runtime import Engine, Row
 from pipelines import gate, paths
-from tests import table_rows, toy_bundles
+from tests import micro, table_rows, toy_bundles
 from tests.pipelines import project
 
 SPECIES = project.SPECIES
@@ -79,6 +79,15 @@ def called(folder: Path, release: str = "none", flip: float = 0.0) -> pd.DataFra
     return pd.concat(frames, ignore_index=True)
 
 
+LEAKS = ("test_in_train", "val_in_train", "test_in_val", "group_overlap", "species_overlap")
+
+
+def data_check(**observed: float) -> dict[str, Any]:
+    """What stage check writes: leaks as observed, all else well."""
+    rules = [{"rule": name, "passed": True, "observed": observed.get(name, 0.0)} for name in LEAKS]
+    return {"passed": True, "failures": [], "rules": [{"rule": "alphabet", "passed": True, "observed": None}, *rules]}
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a toy bundle that calls its own rows right, and a passed data check."""
@@ -88,7 +97,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         balance(paths.bundle(SPECIES))
         write_rows(called(paths.bundle(SPECIES)))
-    project.write(folder / paths.check(SPECIES) / "result.json", {"passed": True, "failures": [], "rules": [{}, {}]})
+    project.write(folder / paths.check(SPECIES) / "result.json", data_check())
     return folder
 
 
@@ -106,11 +115,15 @@ def write_rows(rows: pd.DataFrame) -> None:
     dataset.write(paths.windows(SPECIES) / "rows.parquet", rows)
 
 
-def held_to(name: str = "champion") -> Path:
-    """Name a prior in params.yaml and give its folder."""
-    text = Path("params.yaml").read_text()
-    Path("params.yaml").write_text(text.replace("prior: none", f"prior: {name}"))
-    return paths.prior(name)
+def held_to(**lineage: Any) -> Path:
+    """Keep the bundle as the champion, its lineage changed, and name it as prior in params.yaml; its folder."""
+    fresh = Path("prior/fresh")
+    shutil.copytree(paths.bundle(SPECIES), fresh)
+    card = bundle.read_species_card(fresh)
+    bundle.write_card(fresh, replace(card, lineage=replace(card.lineage, **lineage)))
+    name = paths.prior_name(SPECIES, bundle.digest(fresh))
+    micro.change(Path("params.yaml"), "species", SPECIES, "prior", to=name)
+    return fresh.rename(paths.prior(name))
 
 
 def judged() -> dict[str, Any]:
@@ -129,20 +142,27 @@ def test_without_a_prior_data_golden_and_chance_are_checked(lab: Path, capsys: p
     report = judged()
     assert [(check["name"], check["suite"]) for check in report["checks"]] == [
         ("data", ""),
+        ("leaks", ""),
         ("golden", ""),
         ("beats_chance", "promoter"),
         ("beats_chance", "donor"),
+        ("champion", ""),
+        ("isolation", ""),
     ]
+    assert "no champion to compare with" in report["checks"][5]["message"]
+    assert "no other adapter" in report["checks"][6]["message"]
+    assert report["prior_bundle"] is None
+    assert report["limits"] == params.read().gate.model_dump(mode="json")
     assert report["passed"]
     assert (report["species"], report["prior"]) == (SPECIES, "none")
     assert report["bundle"] == bundle.digest(paths.bundle(SPECIES))
-    assert report["checks"][2]["low"] == 1
+    assert report["checks"][3]["low"] == 1
     assert "pass  beats_chance: promoter: MCC 1.000 on 40 rows" in capsys.readouterr().out
 
 
 def test_a_failed_data_check_fails_the_gate(lab: Path) -> None:
     failures = [{"rule": "split_overlap"}, {"rule": "alphabet"}]
-    project.write(paths.check(SPECIES) / "result.json", {"passed": False, "failures": failures, "rules": [{}]})
+    project.write(paths.check(SPECIES) / "result.json", data_check() | {"passed": False, "failures": failures})
     report = judged()
     assert failed(report) == [("data", "")]
     assert report["checks"][0]["message"].startswith("data check failed: alphabet, split_overlap")
@@ -155,7 +175,7 @@ def test_golden_answers_that_differ_fail_the_gate(lab: Path) -> None:
     bundle.write_card(paths.bundle(SPECIES), bundle.read_species_card(paths.bundle(SPECIES)))
     report = judged()
     assert failed(report) == [("golden", "")]
-    assert "golden answer 0" in report["checks"][1]["message"]
+    assert "golden answer 0" in report["checks"][2]["message"]
 
 
 def test_a_guessing_task_fails_the_gate(lab: Path) -> None:
@@ -164,10 +184,22 @@ def test_a_guessing_task_fails_the_gate(lab: Path) -> None:
 
 
 def test_a_version_equal_to_its_champion_passes(lab: Path) -> None:
-    shutil.copytree(paths.bundle(SPECIES), held_to())
+    prior = held_to()
     report = judged()
     assert report["passed"]
-    assert report["prior"] == "champion"
+    assert report["prior"] == prior.name
+    assert report["prior_bundle"] == bundle.digest(prior)
+    drift = [
+        (c["name"], c["suite"], c["value"]) for c in report["checks"] if c["name"] in {"calibration", "kl", "flips"}
+    ]
+    assert drift == [
+        ("calibration", "promoter", 0),
+        ("calibration", "donor", 0),
+        ("kl", "promoter", 0),
+        ("flips", "promoter", 0),
+        ("kl", "donor", 0),
+        ("flips", "donor", 0),
+    ]
     kept = [check for check in report["checks"] if check["name"] == "retention"]
     assert [(check["suite"], check["loss"], check["low"]) for check in kept] == [
         ("promoter/none", 0, 0),
@@ -177,12 +209,12 @@ def test_a_version_equal_to_its_champion_passes(lab: Path) -> None:
 
 def test_a_version_that_forgot_fails_with_suite_and_loss(lab: Path) -> None:
     prior = held_to()
-    shutil.copytree(paths.bundle(SPECIES), prior)
     project.train(lab, seed=2, prior=prior.name)
     balance(paths.bundle(SPECIES))
     report = judged()
     forgotten = [check for check in report["checks"] if check["name"] == "retention"]
     assert [check["suite"] for check in forgotten] == ["promoter/none", "donor/none"]
+    assert {name for name, _ in failed(report)} >= {"retention", "flips"}
     for check in forgotten:
         assert not check["passed"]
         assert check["loss"] > 0.3
@@ -190,8 +222,7 @@ def test_a_version_that_forgot_fails_with_suite_and_loss(lab: Path) -> None:
 
 
 def test_rows_the_champion_never_saw_are_no_old_suite(lab: Path) -> None:
-    prior = held_to()
-    shutil.copytree(paths.bundle(SPECIES), prior)
+    held_to()
     old = called(paths.bundle(SPECIES))
     new = called(paths.bundle(SPECIES), release="added", flip=0.3)
     write_rows(pd.concat([old, new], ignore_index=True))
@@ -205,11 +236,7 @@ def test_rows_the_champion_never_saw_are_no_old_suite(lab: Path) -> None:
 
 
 def test_each_release_of_the_champion_is_a_suite_and_none_may_vanish(lab: Path) -> None:
-    prior = held_to()
-    shutil.copytree(paths.bundle(SPECIES), prior)
-    card = bundle.read_species_card(prior)
-    lineage = replace(card.lineage, releases=("none", "first", "second"))
-    bundle.write_card(prior, replace(card, lineage=lineage))
+    held_to(releases=("none", "first", "second"))
     rows = [called(paths.bundle(SPECIES)), called(paths.bundle(SPECIES), release="first")]
     write_rows(pd.concat(rows, ignore_index=True))
     report = judged()
@@ -220,8 +247,7 @@ def test_each_release_of_the_champion_is_a_suite_and_none_may_vanish(lab: Path) 
 
 
 def test_a_task_that_the_champion_answered_may_not_go(lab: Path) -> None:
-    prior = held_to()
-    shutil.copytree(paths.bundle(SPECIES), prior)
+    held_to()
     shutil.rmtree(paths.bundle(SPECIES))
     base = paths.bundle("base")
     card = toy_bundles.card(bundle.digest(base), SPECIES, tasks=toy_bundles.TASKS[:1])
@@ -231,6 +257,98 @@ def test_a_task_that_the_champion_answered_may_not_go(lab: Path) -> None:
 
 def test_a_champion_that_does_not_verify_fails_the_gate(lab: Path) -> None:
     prior = held_to()
-    shutil.copytree(paths.bundle(SPECIES), prior)
     (prior / "head.safetensors").write_bytes(b"")
     assert failed(judged()) == [("champion", "")]
+
+
+def test_a_champion_of_another_name_fails_the_gate(lab: Path) -> None:
+    prior = held_to()
+    other = f"{SPECIES}-{'0' * 12}"
+    prior.rename(paths.prior(other))
+    micro.change(Path("params.yaml"), "species", SPECIES, "prior", to=other)
+    report = judged()
+    assert failed(report) == [("prior", "")]
+    assert f"which would be {prior.name}" in next(c["message"] for c in report["checks"] if c["name"] == "prior")
+
+
+def test_a_sequence_that_training_saw_fails_the_gate_and_related_ones_are_told(lab: Path) -> None:
+    project.write(paths.check(SPECIES) / "result.json", data_check(group_overlap=0.03))
+    leaks = judged()["checks"][1]
+    assert leaks["passed"]
+    assert "group_overlap 0.0300" in leaks["message"]
+    project.write(paths.check(SPECIES) / "result.json", data_check(test_in_train=0.01))
+    report = judged()
+    assert failed(report) == [("leaks", "")]
+    assert (report["checks"][1]["value"], report["checks"][1]["limit"]) == (0.01, 0.0)
+    micro.change(Path("params.yaml"), "gate", "max_leak", to=0.02)
+    assert judged()["passed"]
+
+
+def test_leaks_that_nobody_looked_for_fail_the_gate(lab: Path) -> None:
+    report = data_check()
+    report["rules"] = [rule for rule in report["rules"] if rule["rule"] != "species_overlap"]
+    project.write(paths.check(SPECIES) / "result.json", report)
+    assert failed(judged()) == [("leaks", "")]
+
+
+def test_a_donors_answers_are_the_same_to_the_bit(lab: Path) -> None:
+    base = paths.bundle("base")
+    toy_bundles.write_species(base, paths.bundle("fly_sim"), toy_bundles.card(bundle.digest(base), "fly_sim"), seed=9)
+    micro.change(Path("params.yaml"), "species", SPECIES, "donor", to="fly_sim")
+    (isolation,) = [check for check in judged()["checks"] if check["name"] == "isolation"]
+    assert isolation["passed"]
+    assert isolation["message"].startswith("4 answers of fly_sim are equal to the bit")
+
+
+def test_small_releases_are_judged_in_a_pool(lab: Path) -> None:
+    held_to(releases=("none", "first"))
+    rows = pd.concat([called(paths.bundle(SPECIES)), called(paths.bundle(SPECIES), release="first")], ignore_index=True)
+    few = rows[(rows["release"] == "none") | (rows.groupby(["release", "origin", "label_donor"]).cumcount() < 1)]
+    write_rows(few.reset_index(drop=True))
+    report = judged()
+    assert report["passed"]
+    kept = {check["suite"]: check for check in report["checks"] if check["name"] == "retention"}
+    assert list(kept) == ["promoter/none", "promoter/pool(first+none)", "donor/none", "donor/pool(first+none)"]
+    assert kept["donor/pool(first+none)"]["n"] == ROWS + 2
+    assert "alone too few to tell (gate.min_rows 4): first (2 rows)" in kept["donor/pool(first+none)"]["message"]
+
+
+def test_an_old_release_with_training_rows_and_no_test_row_fails(lab: Path) -> None:
+    held_to(releases=("none", "first"))
+    first = called(paths.bundle(SPECIES), release="first")
+    first["split"] = "train"
+    write_rows(pd.concat([called(paths.bundle(SPECIES)), first], ignore_index=True))
+    assert failed(judged()) == [("retention", "promoter/first"), ("retention", "donor/first")]
+
+
+def test_a_release_that_never_spoke_of_a_task_is_no_suite_of_it(lab: Path) -> None:
+    held_to(releases=("none", "first"))
+    first = called(paths.bundle(SPECIES), release="first")
+    write_rows(pd.concat([called(paths.bundle(SPECIES)), first[first["label_donor"] >= 0]], ignore_index=True))
+    report = judged()
+    assert report["passed"]
+    suites = [check["suite"] for check in report["checks"] if check["name"] == "retention"]
+    assert suites == ["promoter/none", "donor/first", "donor/none"]
+
+
+def test_a_task_whose_old_rows_are_all_gone_fails(lab: Path) -> None:
+    held_to()
+    rows = called(paths.bundle(SPECIES))
+    write_rows(rows[rows["label_donor"] >= 0].reset_index(drop=True))
+    broken = failed(judged())
+    assert ("retention", "promoter/none") in broken
+    assert ("beats_chance", "promoter") in broken
+
+
+def test_a_version_that_shouts_is_not_calibrated_and_one_that_turns_calls_flips(lab: Path) -> None:
+    held_to()
+    write_rows(called(paths.bundle(SPECIES), flip=0.2))
+    card = bundle.read_species_card(paths.bundle(SPECIES))
+    loud = [replace(task, temperature=0.05, threshold=0.5) for task in card.tasks]
+    bundle.write_card(paths.bundle(SPECIES), replace(card, tasks=tuple(loud)))
+    report = judged()
+    assert {("calibration", "promoter"), ("calibration", "donor")} <= {*failed(report)}
+    for check in report["checks"]:
+        if check["name"] in {"calibration", "kl", "flips"}:
+            assert check["passed"] == (check["value"] <= check["limit"])
+    assert any(check["value"] > 0.05 for check in report["checks"] if check["name"] == "kl")

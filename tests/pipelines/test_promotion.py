@@ -1,18 +1,23 @@
 import json
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from episome import params, shelf
+from episome import bundle, params, shelf
 from episome.bundle import BundleError
 from episome.params import Params
+from episome.runtime import Engine, Floats, Row
 from episome.types import EpisomeError
 from episome_cli import registry
-from pipelines import champions, ledger, promotion, register, tracking
+from pipelines import ledger, paths, promotion, register, tracking
 from pipelines.promotion import Outcome, PromotionRefusedError
+from tests import toy_bundles
 from tests.pipelines import project
 from tests.pipelines.project import SPECIES
 
@@ -59,7 +64,12 @@ def present() -> str:
 
 
 def compared(digest: str) -> str:
-    return champions.prior_name(SPECIES, digest)
+    return paths.prior_name(SPECIES, digest)
+
+
+def held(digest: str) -> dict[str, str]:
+    """What a gate report says of the champion it compared with."""
+    return {"prior": compared(digest), "prior_bundle": digest}
 
 
 def test_a_promotion_is_on_the_shelf_in_the_ledger_and_in_the_registry(settings: Params) -> None:
@@ -84,7 +94,7 @@ def test_the_champion_is_not_promoted_twice(settings: Params) -> None:
 def test_a_version_that_forgot_is_refused_with_suite_and_loss(settings: Params) -> None:
     champion = present()
     passed = project.check("golden", "")
-    project.train(Path(), seed=2, prior=compared(champion), passed=False, checks=[passed, FORGETFUL])
+    project.train(Path(), seed=2, **held(champion), passed=False, checks=[passed, FORGETFUL])
     with pytest.raises(
         PromotionRefusedError, match=r"retention: promoter/none: it lost 0\.310 MCC; 0\.030 is"
     ) as refused:
@@ -99,7 +109,7 @@ def test_a_version_that_forgot_is_refused_with_suite_and_loss(settings: Params) 
 
 @pytest.mark.parametrize("change", [{"passed": False}, {"checks": []}])
 def test_a_report_without_a_passing_verdict_is_refused(settings: Params, change: dict[str, Any]) -> None:
-    project.train(Path(), seed=2, prior=compared(present()), **change)
+    project.train(Path(), seed=2, **held(present()), **change)
     with pytest.raises(PromotionRefusedError, match="no passing verdict"):
         promote(settings)
 
@@ -112,11 +122,54 @@ def test_a_version_that_was_not_compared_with_the_champion_needs_a_word(settings
     assert ledger.read(ledger.LEDGER)[-1].prior == "none"
 
 
+def test_a_version_that_was_compared_with_a_namesake_of_the_champion_is_refused(settings: Params) -> None:
+    project.train(Path(), seed=2, prior=compared(present()), prior_bundle=present()[:12] + "0" * 52)
+    with pytest.raises(PromotionRefusedError, match=f"the champion is {compared(present())}"):
+        promote(settings)
+
+
+def beside(name: str) -> Path:
+    """Put a champion of another species on the shelf, on the same base; its bundle there."""
+    base = Path("bundle/base")
+    toy_bundles.write_species(base, Path("bundle") / name, toy_bundles.card(bundle.digest(base), name), seed=5)
+    digest = shelf.publish(SHELF, Path("bundle") / name)
+    entry = shelf.read(SHELF).species[SPECIES]
+    shelf.point(SHELF, name, replace(entry, bundle=digest))
+    return SHELF / "objects" / digest
+
+
+def test_every_other_champion_is_asked_before_a_promotion(settings: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    beside("fly_sim")
+    champion = present()
+    project.train(Path(), seed=2, **held(champion))
+    with monkeypatch.context() as broken:
+        right = Engine.score
+
+        def mixed_up(self: Engine, rows: Sequence[Row]) -> tuple[Floats, Floats]:
+            logits, pooled = right(self, rows)
+            return logits + np.float32(len(self.adapters) - 1), pooled
+
+        broken.setattr(Engine, "score", mixed_up)
+        with pytest.raises(PromotionRefusedError, match=r"with it on the shelf, answers of fly_sim differ"):
+            promote(settings)
+    assert present() == champion
+    assert promote(settings).warnings == ()
+
+
+def test_another_champion_that_does_not_load_hinders_nobody_and_is_named(settings: Params) -> None:
+    head = beside("fly_sim") / "head.safetensors"
+    head.chmod(0o644)
+    head.write_bytes(b"x" + head.read_bytes()[1:])
+    project.train(Path(), seed=2, **held(present()))
+    (warning,) = promote(settings).warnings
+    assert warning.startswith("fly_sim: not asked whether it answers as before: ")
+
+
 def test_rollback_needs_no_registry_and_doctor_mends_it_later(
     settings: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = present()
-    second = project.train(Path(), seed=2, prior=compared(first))
+    second = project.train(Path(), seed=2, **held(first))
     assert promote(settings).entry.version == "2"
     with monkeypatch.context() as away:
         away.setenv("MLFLOW_TRACKING_URI", "sqlite:////dev/null/mlflow.db")
@@ -137,7 +190,7 @@ def test_a_crash_before_the_shelf_moved_leaves_the_old_champion_and_a_way_on(
     settings: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = present()
-    project.train(Path(), seed=2, prior=compared(first))
+    project.train(Path(), seed=2, **held(first))
     with monkeypatch.context() as crash:
         crash.setattr(shelf, "point", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
@@ -150,11 +203,11 @@ def test_a_crash_before_the_shelf_moved_leaves_the_old_champion_and_a_way_on(
 
 
 def test_files_changed_inside_the_registry_are_refused(settings: Params, promoted: Path) -> None:
-    new = project.train(Path(), seed=2, prior=compared(present()), checks=[FORGETFUL])
-    held = promoted / "registry/artifacts" / register.register(SPECIES, settings).run_id
-    (head,) = held.rglob("head.safetensors")
-    (report,) = held.rglob("gate-*.json")
-    report.write_text(json.dumps(project.report(new, prior=compared(present()))))
+    new = project.train(Path(), seed=2, **held(present()), checks=[FORGETFUL])
+    files = promoted / "registry/artifacts" / register.register(SPECIES, settings).run_id
+    (head,) = files.rglob("head.safetensors")
+    (report,) = files.rglob("gate-*.json")
+    report.write_text(json.dumps(project.report(new, **held(present()))))
     with pytest.raises(PromotionRefusedError, match="its gate report was changed"):
         promote(settings)
     head.write_bytes(b"x" + head.read_bytes()[1:])

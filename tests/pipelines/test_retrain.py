@@ -15,7 +15,7 @@ from episome import bundle, params, shelf
 from episome.shelf import Entry
 from episome.types import EpisomeError, Task
 from episome_cli import retrain as command
-from pipelines import champions, releases, retrain
+from pipelines import paths, releases, retrain
 from tests.conftest import ROOT
 from tests.pipelines import project
 from tests.pipelines.project import SPECIES
@@ -176,7 +176,7 @@ def test_a_retrain_tracks_its_inputs_runs_the_pipeline_and_says_the_verdict(
     assert "talking on stdout" in streams.err
 
     entry = params.read().of(SPECIES)
-    assert entry.prior == champions.prior_name(SPECIES, digest)
+    assert entry.prior == paths.prior_name(SPECIES, digest)
     assert bundle.digest(Path("prior") / entry.prior) == digest
     assert Path(f"prior/{entry.prior}.dvc").is_file()
     assert Path(f"releases/{entry.release}.dvc").is_file()
@@ -185,15 +185,19 @@ def test_a_retrain_tracks_its_inputs_runs_the_pipeline_and_says_the_verdict(
 
 @pytest.mark.slow
 def test_a_refused_verdict_is_said_and_the_next_retrain_starts_from_the_champion_again(at_the_lab: Path) -> None:
+    before = Path("params.yaml").read_bytes()
     two = table(Path("b.csv"), f"{PROMOTER},1,promoter", f"{DONOR},0,donor")
     said = CliRunner().invoke(command.retrain, [SPECIES, "--data", str(two)])
     assert said.exception is None
     assert "FAILED  retention: donor/none: it lost 0.200 MCC" in said.stdout
     assert "will refuse it" in said.stdout
-    settings = params.read()
-    again = retrain.retrain(SPECIES, table(Path("c.csv"), f"{DONOR},1,donor"), settings)
+    assert "params.yaml is as it was before" in said.stdout
+    assert Path("params.yaml").read_bytes() == before
+    again = retrain.retrain(SPECIES, table(Path("c.csv"), f"{DONOR},1,donor"), params.read())
     assert [path.name for path in Path("releases", again.release).iterdir()] == [f"{again.release}.csv"]
-    assert again.prior == settings.of(SPECIES).prior
+    digest = shelf.read(Path("shelf")).species[SPECIES].bundle
+    assert again.passed
+    assert params.read().of(SPECIES).prior == again.prior == paths.prior_name(SPECIES, digest)
 
 
 @pytest.mark.slow
