@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from episome import bundle, shelf
 from episome.params import Params
@@ -127,9 +128,17 @@ def _judged(species: str, values: Mapping[str, str]) -> Mapping[str, Any]:
     return report
 
 
+class _Spelled(RoundTripRepresenter):
+    """Writes ``null`` where params.yaml has it; the library would leave the place empty."""
+
+
+_Spelled.add_representer(type(None), lambda out, _: out.represent_scalar("tag:yaml.org,2002:null", "null"))
+
+
 def edited(text: bytes, species: str, values: Mapping[str, str]) -> bytes:
     """params.yaml with some values of one species replaced and every other byte kept."""
     yaml = YAML()
+    yaml.Representer = _Spelled
     yaml.preserve_quotes = True
     yaml.width = 1 << 16
     tree = yaml.load(text)
