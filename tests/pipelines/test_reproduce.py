@@ -272,7 +272,10 @@ def test_the_commands_are_printed_as_a_shell_takes_them(found: Trace, at_the_lab
 def test_a_shell_that_runs_the_printed_commands_gets_the_recorded_adapter(at_the_lab: Path, found: Trace) -> None:
     assert found.recipe is not None
     bin_folder = Path(sys.executable).parent
-    environment = os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
+    environment = os.environ | {
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT))),
+    }
     script = "\n".join(recipe.lines(found.recipe))
     try:
         done = subprocess.run(["bash", "-euc", script], env=environment, capture_output=True, text=True, check=False)
