@@ -18,6 +18,7 @@ from episome import (
     classifier,
     dataset,
     ewc,
+    guard,
     heir,
     lora,
     params,
@@ -30,7 +31,6 @@ from episome.adapting import Donor, Ready
 from episome.classifier import Classifier
 from episome.curve import Curve
 from episome.learning import Train
-from episome.objective import Memory
 from episome.pace import STEADY
 from episome.params import Params
 from episome.policy import Plan
@@ -64,7 +64,7 @@ def _fresh(chosen: Params, species: str, subject: Classifier, rows: pd.DataFrame
     stacking.stack(subject, judging)
     if begin.numbers.balance != "none" and subject.composition.size == 0:  # with one part only, nothing was weighed
         stacking.level(subject, judging)
-    state = train.fisher(subject, fitting, begin.numbers.fisher_rows, chosen.seed)
+    state = guard.fisher(subject, fitting, begin.numbers, chosen.seed)
     transferred = {"plan": plan.record() if plan else None, "start": ready.record}
     about = {"releases": sorted(set(rows["release"])), "transfer": transferred}
     _write(chosen, species, subject, state, curve.record() | about)
@@ -144,7 +144,7 @@ def _keep(chosen: Params, species: str, numbers: Train) -> train.Keep:
 
 
 def _retrain(chosen: Params, species: str, subject: Classifier, rows: pd.DataFrame) -> None:
-    """Continue the champion on rows it has not seen, held to what it knew by EWC in ΔW space."""
+    """Continue the champion on rows it has not seen, held to what it knew as `train.guard` says."""
     ready, held, known = continued(chosen, species, subject, rows)
     numbers = ready.start.numbers
     keep = _keep(chosen, species, numbers)
@@ -154,8 +154,8 @@ def _retrain(chosen: Params, species: str, subject: Classifier, rows: pd.DataFra
     curve = _watch(species, events)
     if numbers.balance != "none":
         stacking.level(subject, ready.judging)
-    fresh = train.fisher(subject, ready.fitting, numbers.fisher_rows, chosen.seed)
-    state = ewc.accumulate(held, fresh)
+    fresh = guard.fisher(subject, ready.fitting, numbers, chosen.seed)
+    state = ewc.accumulate(held, fresh, numbers.fisher_decay)
     about = {"releases": sorted({*known, *rows["release"]}), "transfer": {"plan": None, "start": ready.record}}
     _write(chosen, species, subject, state, curve.record() | about)
     keep.path.unlink(missing_ok=True)
@@ -178,7 +178,7 @@ def continued(
     fitting, judging = stacking.examples(subject, learn, numbers), subject.examples(rows[rows["split"] == "val"])
     stacking.condition(subject, fitting)
     state = ewc.load(prior / ewc.FILE)
-    memory = Memory(prior=train.anchor(subject, state))
+    memory = guard.memory(subject, state, fitting, numbers)
     begin = Start(name="prior", weights=start.weights(subject), numbers=numbers, pace=STEADY, memory=memory)
     return Ready(start=begin, fitting=fitting, judging=judging, record={"from": "prior"}), state, known
 

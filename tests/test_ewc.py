@@ -1,6 +1,7 @@
 """Fisher information and penalty against closed forms and algebra."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -263,3 +264,161 @@ def test_a_layer_without_information_adds_nothing_and_leaves_every_gradient_fini
     assert weight.grad is not None
     assert bool(weight.grad.isfinite().all())
     assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in (layer.a, layer.b))
+
+
+def relative(got: Tensor, wanted: Tensor) -> float:
+    """Error over the whole tensor, relative to what was wanted."""
+    return float((got.double() - wanted.double()).norm() / wanted.double().norm())
+
+
+def test_of_a_logistic_regression_it_is_the_closed_form() -> None:
+    layer, x, mask, _ = example(13, n=40, tokens=1)
+    got = ewc.fisher([layer.adapted()], scored(layer, x, mask, torch.eye(OUT), batch=7), full=True)
+    p = (x[:, 0].double() @ (layer.w + 2.0 * layer.b @ layer.a).detach().double().T).sigmoid()
+    closed = torch.einsum("no,ni->oi", p * (1 - p), x[:, 0].double() ** 2) / len(x)
+    assert relative(got.full["layer"], closed) < 1e-5
+    assert relative(got.rows["layer"], closed.sum(1)) < 1e-5
+    assert relative(got.columns["layer"], closed.sum(0)) < 1e-5
+    assert relative(ewc.whole(replace(got, full={}), "layer"), closed) > 1e-3  # its sums are not all of it
+
+
+def test_kept_whole_it_is_that_of_every_example_by_itself() -> None:
+    layer, x, mask, read = example(14)
+    got = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, batch=4), full=True)
+    assert relative(got.full["layer"], brute_force(layer, x, mask, read)) < 1e-5
+    plain = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, batch=4))
+    assert not plain.full
+    assert not plain.apart
+    assert torch.equal(got.rows["layer"], plain.rows["layer"])
+    assert torch.equal(ewc.whole(got, "layer"), got.full["layer"])
+    a_row = ewc.whole(plain, "layer")
+    torch.testing.assert_close(a_row.sum(1), plain.rows["layer"])
+    torch.testing.assert_close(a_row.sum(0), plain.columns["layer"])
+
+
+def test_of_the_factors_it_is_that_of_every_example_by_itself() -> None:
+    layer, x, mask, read = example(15)
+    got = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, batch=4), apart=True)
+    wanted_a, wanted_b = torch.zeros(RANK, IN), torch.zeros(OUT, RANK)
+    for k in range(len(x)):
+        (one,) = scored(layer, x[k : k + 1], mask[k : k + 1], read, batch=1)
+        for logit in one.logits[0]:
+            p = logit.detach().sigmoid()
+            of_a, of_b = torch.autograd.grad(logit, [layer.a, layer.b], retain_graph=True)
+            wanted_a += p * (1 - p) * of_a**2 / len(x)
+            wanted_b += p * (1 - p) * (of_b / 2.0) ** 2 / len(x)  # of scale · B
+    assert relative(got.apart["layer"][0], wanted_a) < 1e-5
+    assert relative(got.apart["layer"][1], wanted_b) < 1e-5
+
+
+def held(layer: AdaptedLinear, state: ewc.Fisher) -> ewc.Anchor:
+    """An anchor at the layer as it is, without a head."""
+    bare = replace(state, head_weight=torch.zeros(0, OUT), head_bias=torch.zeros(0))
+    a, b = {"layer": layer.a.detach().clone()}, {"layer": 2.0 * layer.b.detach().clone()}
+    return ewc.Anchor(fisher=bare, a=a, b=b, head_weight=bare.head_weight, head_bias=bare.head_bias)
+
+
+def kept(seed: int) -> tuple[AdaptedLinear, ewc.Fisher]:
+    layer, x, mask, read = example(seed)
+    return layer, ewc.fisher([layer.adapted()], scored(layer, x, mask, read, 6), full=True, apart=True)
+
+
+NO_HEAD = (torch.zeros(0, OUT), torch.zeros(0))
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_moved_weights_cost_the_same_in_every_gauge_and_nothing_at_the_anchor(full: bool) -> None:
+    layer, state = kept(16)
+    state = state if full else replace(state, full={})
+    anchor, moved = held(layer, state), AdaptedLinear(17)
+    delta = (2.0 * moved.b @ moved.a - 2.0 * layer.b @ layer.a).detach()
+    cost = ewc.penalty([moved.adapted()], *NO_HEAD, anchor)
+    torch.testing.assert_close(cost, 0.5 * (ewc.whole(state, "layer") * delta**2).sum())
+    apart = ewc.penalty_apart([moved.adapted()], *NO_HEAD, anchor)
+    k = torch.tensor([[2.0, 1.0], [0.0, -0.5]])
+    with torch.no_grad():
+        moved.a.copy_(torch.linalg.inv(k) @ moved.a)
+        moved.b.copy_(moved.b @ k)
+    assert float(cost.detach()) > 0.01
+    torch.testing.assert_close(ewc.penalty([moved.adapted()], *NO_HEAD, anchor), cost, rtol=1e-4, atol=0)
+    other = float(ewc.penalty_apart([moved.adapted()], *NO_HEAD, anchor).detach())
+    assert abs(other / float(apart.detach()) - 1) > 0.1  # which is why the factors are not held by themselves
+    assert float(ewc.penalty([layer.adapted()], *NO_HEAD, anchor).detach()) == pytest.approx(0, abs=1e-6)
+    assert float(ewc.penalty_apart([layer.adapted()], *NO_HEAD, anchor).detach()) == 0.0
+
+
+@pytest.mark.parametrize("penalty", [ewc.penalty, ewc.penalty_apart])
+def test_every_penaltys_gradient_equals_finite_differences(penalty: Callable[..., Tensor]) -> None:
+    layer, state = kept(18)
+    anchor, moved = held(layer, state), AdaptedLinear(19).double()
+    grads = torch.autograd.grad(penalty([moved.adapted()], *NO_HEAD, anchor), [moved.a, moved.b])
+    for parameter, grad in zip((moved.a, moved.b), grads, strict=True):
+        for at in ((0, 0), (1, 1)):
+            sides = []
+            for step in (1e-5, -2e-5):
+                with torch.no_grad():
+                    parameter[at] += step
+                    sides.append(float(penalty([moved.adapted()], *NO_HEAD, anchor)))
+            with torch.no_grad():
+                parameter[at] += 1e-5
+            assert (sides[0] - sides[1]) / 2e-5 == pytest.approx(float(grad[at]), rel=1e-5)
+
+
+def test_weights_all_alike_are_the_plain_distance() -> None:
+    layer, state = kept(20)
+    moved = AdaptedLinear(21)
+    delta = (2.0 * moved.b @ moved.a - 2.0 * layer.b @ layer.a).detach()
+    got = ewc.penalty([moved.adapted()], *NO_HEAD, held(layer, ewc.flat(state)))
+    torch.testing.assert_close(got, 0.5 * (delta**2).sum())
+    assert ewc.steepest(ewc.flat(state)) == pytest.approx((1.0, 1.0))
+
+
+def test_the_steepest_weight_is_the_largest_of_whatever_was_kept() -> None:
+    _, state = kept(22)
+    sums = replace(state, full={})
+    head = max(float(state.head_weight.max()), float(state.head_bias.max()))
+    assert ewc.steepest(state) == pytest.approx((float(state.full["layer"].max()), head))
+    assert ewc.steepest(sums) == pytest.approx((float(ewc.whole(sums, "layer").max()), head))
+    assert ewc.steepest(state, apart=True)[0] == max(float(of.max()) for of in state.apart["layer"])
+    assert ewc.steepest(replace(sums, head_weight=torch.zeros(0, 1), head_bias=torch.zeros(0)))[1] == 0.0
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 1.0])
+def test_what_was_gathered_fades_by_the_decay(decay: float) -> None:
+    (_, old), (_, new) = kept(23), kept(24)
+    got = ewc.accumulate(old, new, decay)
+    for part in ("rows", "columns", "full"):
+        wanted = getattr(new, part)["layer"] + decay * getattr(old, part)["layer"]
+        torch.testing.assert_close(getattr(got, part)["layer"], wanted)
+    torch.testing.assert_close(got.head_weight, new.head_weight + decay * old.head_weight)
+    torch.testing.assert_close(got.head_bias, new.head_bias + decay * old.head_bias)
+    for k in (0, 1):
+        torch.testing.assert_close(got.apart["layer"][k], new.apart["layer"][k] + decay * old.apart["layer"][k])
+
+
+def test_what_one_version_did_not_keep_is_made_up_for_or_dropped() -> None:
+    (_, old), (_, new) = kept(25), kept(26)
+    sums = replace(old, full={}, apart={})
+    got = ewc.accumulate(sums, new)
+    torch.testing.assert_close(got.full["layer"], new.full["layer"] + ewc.whole(sums, "layer"))
+    torch.testing.assert_close(got.full["layer"].sum(1), got.rows["layer"])
+    assert torch.equal(got.apart["layer"][0], new.apart["layer"][0])
+    assert not ewc.accumulate(old, replace(new, full={}, apart={})).full
+    of_a, of_b = old.apart["layer"]
+    narrow = replace(old, apart={"layer": (of_a[:1], of_b[:, :1])})  # of an adapter of a lower rank
+    grown = ewc.accumulate(narrow, new).apart["layer"]
+    torch.testing.assert_close(grown[0][0], new.apart["layer"][0][0] + of_a[0])
+    assert torch.equal(grown[0][1], new.apart["layer"][0][1])
+    torch.testing.assert_close(grown[1][:, 0], new.apart["layer"][1][:, 0] + of_b[:, 0])
+
+
+def test_all_that_is_kept_survives_the_disk_and_what_was_not_kept_is_an_error(tmp_path: Path) -> None:
+    layer, state = kept(27)
+    ewc.save(state, tmp_path / ewc.FILE)
+    back = ewc.load(tmp_path / ewc.FILE)
+    assert torch.equal(back.full["layer"], state.full["layer"])
+    assert all(torch.equal(a, b) for a, b in zip(back.apart["layer"], state.apart["layer"], strict=True))
+    assert back.rows.keys() == back.columns.keys() == {"layer"}
+    without = held(layer, replace(state, apart={}))
+    with pytest.raises(EpisomeError, match=r"no layer by factors; train it with train\.guard: ewc_factors too"):
+        ewc.penalty_apart([layer.adapted()], *NO_HEAD, without)

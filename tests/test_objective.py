@@ -13,7 +13,7 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-from episome import ewc, lora, model, objective, pace, stacking, strands, tokenizer, train
+from episome import ewc, guard, lora, model, objective, pace, stacking, strands, tokenizer, train
 from episome.batches import mixed
 from episome.classifier import Classifier, Composition, Examples, save
 from episome.learning import Auxiliary
@@ -53,8 +53,8 @@ def everything(subject: Classifier, fitting: Examples) -> Memory:
     return Memory(prior=train.anchor(subject, state), donor=donor, states=subject.pooled(fitting), rows=fitting)
 
 
-def by_hand(subject: Classifier, fitting: Examples) -> Iterator[None]:
-    """The training of one epoch before any of the pieces existed, a step at a time."""
+def by_hand(subject: Classifier, fitting: Examples, prior: ewc.Anchor | None = None) -> Iterator[None]:
+    """The training of one epoch before any of the pieces existed, a step at a time; EWC as it first was."""
     chosen = numbers()
     order = [
         list(mixed(fitting.lengths, chosen.tokens_per_step, 4, np.random.default_rng([0, epoch])))
@@ -75,6 +75,9 @@ def by_hand(subject: Classifier, fitting: Examples) -> Iterator[None]:
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = rate * schedule(number)
         optimiser.zero_grad()
+        if prior is not None:
+            held = chosen.ewc_lambda * ewc.penalty(lora.layers(subject.encoder), *head.folded(), prior)
+            held.backward()
         labels = sum(int((fitting.labels[at] >= 0).sum()) for at in step)
         for at in step:
             logits = subject.head(subject.features(*subject.batch(fitting, at)))
@@ -100,6 +103,23 @@ def test_with_all_weights_at_zero_a_training_is_bit_for_bit_the_plain_one(base: 
             break
         next(steps)
         seen += 1
+        assert same(state(subject), state(plain))
+    assert seen > 3
+
+
+def test_the_guard_by_default_is_bit_for_bit_the_penalty_once_a_step(base: Path) -> None:
+    subject, plain = moved(base), moved(base)
+    fitting, judging = split(subject, toy_rows(), "train"), split(subject, toy_rows(), "val")
+    prior = train.anchor(plain, train.fisher(plain, fitting, 20, 0))
+    chosen = numbers()
+    assert chosen.ewc_lambda == 30
+    memory = guard.memory(subject, guard.fisher(subject, fitting, numbers(fisher_rows=20), 0), fitting, chosen)
+    steps, seen = by_hand(plain, fitting, prior), 0
+    for event in train.fit(subject, fitting, judging, chosen, seed=0, memory=memory):
+        if isinstance(event, train.Epoch):
+            break
+        next(steps)
+        seen += event.penalty > 0
         assert same(state(subject), state(plain))
     assert seen > 3
 

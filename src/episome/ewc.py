@@ -2,14 +2,15 @@
 
 Penalising A and B apart would charge for changes that leave the function alone: (B K, K⁻¹ A) is the same ΔW.
 So the Fisher information is taken of ΔW, per example and exactly, and stored factored as row and column sums
-(Shazeer & Stern 2018): F[i, j] ≈ row[i] · col[j] / Σ row. The head, which the retrain shares, is held by its own
-diagonal Fisher in closed form. Units: nats per example, so ½ Σ F (ΔW − ΔW*)² predicts KL(old ‖ new) per example.
+(Shazeer & Stern 2018), F[i, j] ≈ row[i] · col[j] / Σ row, or whole where that is asked for. The head, which the retrain
+shares, is held by its own diagonal Fisher in closed form. Units: nats per example, so ½ Σ F (ΔW − ΔW*)² predicts
+KL(old ‖ new) per example.
 """
 
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,12 +34,16 @@ class Fisher:
         columns: per layer float32 [in], column sums of F.
         head_weight: float32 [L, F] over the folded head weight.
         head_bias: float32 [L].
+        full: per layer float32 [out, in], F itself; empty where only its sums are kept.
+        apart: per layer float32 [r, in] of A and [out, r] of scale · B, each by itself; empty unless asked for.
     """
 
     rows: dict[str, Tensor]
     columns: dict[str, Tensor]
     head_weight: Tensor
     head_bias: Tensor
+    full: dict[str, Tensor] = field(default_factory=dict)
+    apart: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,18 +71,23 @@ class Scored(NamedTuple):
     labelled: Tensor
 
 
-def fisher(layers: list[Adapted], batches: Iterable[Scored]) -> Fisher:
+def fisher(layers: list[Adapted], batches: Iterable[Scored], *, full: bool = False, apart: bool = False) -> Fisher:
     """Exact Fisher information of the model's own predictions, per example, mean over all examples.
 
     For a sigmoid head E_y[(∂ log p)²] is p(1 − p) (∂z)², so one backward pass per task of Σ √(p(1−p)) z gives every
     example's gradient exactly; an example's gradient is summed over its tokens *before* it is squared. Padding and
     batch size have no influence. Run the model in evaluation mode and fp32.
 
+    Args:
+        layers: the adapter.
+        batches: all examples.
+        full: keep F of every layer beside its sums.
+        apart: keep that of A and of scale · B too (`penalty_apart`).
+
     Raises:
         EpisomeError: no example came.
     """
-    rows = {layer.name: torch.zeros(layer.b.shape[0]) for layer in layers}
-    columns = {layer.name: torch.zeros(layer.a.shape[1]) for layer in layers}
+    totals = {layer.name: _Total(layer, full=full, apart=apart) for layer in layers}
     weight = bias = None
     count = 0
     with _recording(layers) as seen:
@@ -86,16 +96,18 @@ def fisher(layers: list[Adapted], batches: Iterable[Scored]) -> Fisher:
             variance = probability * (1 - probability) * scored.labelled
             weight = (variance.T @ scored.features.detach() ** 2) + (0 if weight is None else weight)
             bias = variance.sum(0) + (0 if bias is None else bias)
-            _add_layers(scored, variance, seen, rows, columns)
+            _add_layers(scored, variance, seen, totals)
             count += len(scored.logits)
             seen.clear()
     if weight is None or bias is None:
         raise EpisomeError("the Fisher information needs at least one example; none came")
     return Fisher(
-        rows={name: value / count for name, value in rows.items()},
-        columns={name: value / count for name, value in columns.items()},
+        rows={name: total.rows / count for name, total in totals.items()},
+        columns={name: total.columns / count for name, total in totals.items()},
         head_weight=weight / count,
         head_bias=bias / count,
+        full={name: total.full / count for name, total in totals.items() if total.full is not None},
+        apart={name: (total.apart[0] / count, total.apart[1] / count) for name, total in totals.items() if total.apart},
     )
 
 
@@ -103,8 +115,8 @@ def penalty(layers: Iterable[Adapted], head_weight: Tensor, head_bias: Tensor, a
     """½ Σ F (θ − θ*)² over ΔW of every layer and over the head; a scalar in nats per example.
 
     Computed in rank space: with Bc = [sB, −B*] and Ac = [A; A*], Σ row[i] col[j] D[i, j]² is
-    tr[(Bcᵀ diag(row) Bc)(Ac diag(col) Acᵀ)], so no [out, in] matrix is made. Tasks that the anchor does not know
-    (more head rows than the anchor's) are free.
+    tr[(Bcᵀ diag(row) Bc)(Ac diag(col) Acᵀ)], so no [out, in] matrix is made, unless F was kept whole. Tasks that the
+    anchor does not know (more head rows than the anchor's) are free.
 
     Args:
         layers: the adapter being trained.
@@ -112,34 +124,124 @@ def penalty(layers: Iterable[Adapted], head_weight: Tensor, head_bias: Tensor, a
         head_bias: [L].
         anchor: what to hold on to; its head has the first L' ≤ L rows.
     """
-    known = anchor.head_weight.shape[0]
-    total = (anchor.fisher.head_weight * (head_weight[:known] - anchor.head_weight) ** 2).sum()
-    total = total + (anchor.fisher.head_bias * (head_bias[:known] - anchor.head_bias) ** 2).sum()
+    total = _of_head(head_weight, head_bias, anchor)
     for layer in layers:
         row, column = anchor.fisher.rows[layer.name], anchor.fisher.columns[layer.name]
         if row.sum() < _NO_INFORMATION:
             continue  # divided by it, even a zero has no gradient: a layer that was never trained holds nothing back
         left = torch.cat([layer.scale * layer.b, -anchor.b[layer.name]], dim=1)
         right = torch.cat([layer.a, anchor.a[layer.name]], dim=0)
+        if layer.name in anchor.fisher.full:
+            total = total + (anchor.fisher.full[layer.name] * (left @ right) ** 2).sum()
+            continue
         gram = ((left.T * row) @ left) * ((right * column) @ right.T).T
         total = total + gram.sum() / row.sum()
     return 0.5 * total
 
 
-def accumulate(old: Fisher, new: Fisher) -> Fisher:
-    """One running precision (online EWC, Huszár 2017): old plus new, tasks the old one lacked added behind.
+def penalty_apart(layers: Iterable[Adapted], head_weight: Tensor, head_bias: Tensor, anchor: Anchor) -> Tensor:
+    """½ Σ F (θ − θ*)² over A and scale · B by themselves and over the head, as EWC is usually put on an adapter.
 
-    Sums of row and column sums are exact for the sum of two Fishers; only their factored product is approximate.
+    For comparison with `penalty`: it charges for changes that leave ΔW alone.
+
+    Raises:
+        EpisomeError: the anchor's Fisher was taken without them.
+    """
+    total = _of_head(head_weight, head_bias, anchor)
+    for layer in layers:
+        if layer.name not in anchor.fisher.apart:
+            raise EpisomeError(
+                f"the champion's Fisher has no {layer.name} by factors; train it with train.guard: ewc_factors too"
+            )
+        of_a, of_b = anchor.fisher.apart[layer.name]
+        rank = len(of_a)  # directions added since carry no information
+        moved_a = (layer.a - anchor.a[layer.name])[:rank]
+        moved_b = (layer.scale * layer.b - anchor.b[layer.name])[:, :rank]
+        total = total + (of_a * moved_a**2).sum() + (of_b * moved_b**2).sum()
+    return 0.5 * total
+
+
+def _of_head(weight: Tensor, bias: Tensor, anchor: Anchor) -> Tensor:
+    known = anchor.head_weight.shape[0]
+    total = (anchor.fisher.head_weight * (weight[:known] - anchor.head_weight) ** 2).sum()
+    return total + (anchor.fisher.head_bias * (bias[:known] - anchor.head_bias) ** 2).sum()
+
+
+def accumulate(old: Fisher, new: Fisher, decay: float = 1.0) -> Fisher:
+    """One running precision (online EWC, Huszár 2017): decay · old plus new, tasks the old one lacked added behind.
+
+    Sums of row and column sums are exact for the sum of two Fishers; only their factored product is approximate. What
+    only the old one kept beside them is dropped; a layer that only the new one keeps whole takes the old one's product.
+
+    Args:
+        old: of the champion, all its versions before it included.
+        new: of what was trained from it.
+        decay: 1 forgets nothing of the old, 0 all of it.
     """
     known = old.head_bias.shape[0]
     weight, bias = new.head_weight.clone(), new.head_bias.clone()
-    weight[:known] += old.head_weight
-    bias[:known] += old.head_bias
+    weight[:known] += decay * old.head_weight
+    bias[:known] += decay * old.head_bias
     return Fisher(
-        rows={name: value + old.rows[name] for name, value in new.rows.items()},
-        columns={name: value + old.columns[name] for name, value in new.columns.items()},
+        rows={name: value + decay * old.rows[name] for name, value in new.rows.items()},
+        columns={name: value + decay * old.columns[name] for name, value in new.columns.items()},
         head_weight=weight,
         head_bias=bias,
+        full={name: value + decay * whole(old, name) for name, value in new.full.items()},
+        apart={
+            name: (_onto(of_a, old.apart[name][0], decay), _onto(of_b.T, old.apart[name][1].T, decay).T)
+            if name in old.apart
+            else (of_a, of_b)
+            for name, (of_a, of_b) in new.apart.items()
+        },
+    )
+
+
+def _onto(new: Tensor, old: Tensor, decay: float) -> Tensor:
+    """Old added to the first rows of new."""
+    added = new.clone()
+    added[: len(old)] += decay * old
+    return added
+
+
+def whole(state: Fisher, name: str) -> Tensor:
+    """F of one layer, float32 [out, in]: as it was kept, or else row[i] · col[j] / Σ row."""
+    if name in state.full:
+        return state.full[name]
+    row = state.rows[name]
+    return torch.outer(row, state.columns[name]) / row.sum().clamp_min(_NO_INFORMATION)
+
+
+def steepest(state: Fisher, *, apart: bool = False) -> tuple[float, float]:
+    """Largest weight in the adapter's Fisher and in the head's: the curvature of a penalty by it, per unit of λ.
+
+    Args:
+        state: whose.
+        apart: of A and scale · B by themselves.
+    """
+    if apart:
+        layers = [float(of.max()) for pair in state.apart.values() for of in pair]
+    else:
+        layers = [float(_largest(state, name)) for name in state.rows]
+    heads = [float(of.max()) for of in (state.head_weight, state.head_bias) if of.numel()]
+    return max(layers, default=0.0), max(heads, default=0.0)
+
+
+def _largest(state: Fisher, name: str) -> Tensor:
+    if name in state.full:
+        return state.full[name].max()
+    row = state.rows[name]
+    return row.max() * state.columns[name].max() / row.sum().clamp_min(_NO_INFORMATION)
+
+
+def flat(state: Fisher) -> Fisher:
+    """All weights 1, in the shapes of `state`: under it `penalty` is L2-SP (Li et al. 2018)."""
+    sizes = {name: (len(state.rows[name]), len(state.columns[name])) for name in state.rows}
+    return Fisher(
+        rows={name: torch.full((m,), float(n)) for name, (m, n) in sizes.items()},
+        columns={name: torch.full((n,), float(m)) for name, (m, n) in sizes.items()},
+        head_weight=torch.ones_like(state.head_weight),
+        head_bias=torch.ones_like(state.head_bias),
     )
 
 
@@ -165,10 +267,17 @@ def _relative(sums: Tensor, level: float, most: float) -> Tensor:
 
 
 def save(state: Fisher, file: Path) -> None:
-    """Write a Fisher as safetensors: ``row:<layer>``, ``column:<layer>``, ``head.weight``, ``head.bias``."""
+    """Write a Fisher as safetensors: ``row:<layer>``, ``column:<layer>``, ``head.weight``, ``head.bias``.
+
+    Where they were kept, ``full:<layer>``, and ``a:<layer>`` and ``b:<layer>``.
+    """
     tensors = {f"row:{name}": value for name, value in state.rows.items()}
     tensors |= {f"column:{name}": value for name, value in state.columns.items()}
     tensors |= {"head.weight": state.head_weight, "head.bias": state.head_bias}
+    tensors |= {f"full:{name}": value for name, value in state.full.items()}
+    tensors |= {
+        f"{factor}:{name}": of for name, pair in state.apart.items() for factor, of in zip("ab", pair, strict=True)
+    }
     save_file({name: value.contiguous() for name, value in tensors.items()}, file)
 
 
@@ -181,11 +290,18 @@ def load(file: Path) -> Fisher:
     if not file.is_file():
         raise EpisomeError(f"{file}: no such file; a prior holds the champion's fisher.safetensors")
     tensors = load_file(file)
+
+    def named(kind: str) -> dict[str, Tensor]:
+        return {name.removeprefix(kind): value for name, value in tensors.items() if name.startswith(kind)}
+
+    of_b = named("b:")
     return Fisher(
-        rows={name.removeprefix("row:"): value for name, value in tensors.items() if name.startswith("row:")},
-        columns={name.removeprefix("column:"): value for name, value in tensors.items() if name.startswith("column:")},
+        rows=named("row:"),
+        columns=named("column:"),
         head_weight=tensors["head.weight"],
         head_bias=tensors["head.bias"],
+        full=named("full:"),
+        apart={name: (of_a, of_b[name]) for name, of_a in named("a:").items()},
     )
 
 
@@ -207,20 +323,38 @@ def _recording(layers: list[Adapted]) -> Iterator[dict[str, tuple[Tensor, Tensor
             hook.remove()
 
 
+class _Total:
+    """Squared gradients of one layer, per example, summed over examples and tasks."""
+
+    def __init__(self, layer: Adapted, *, full: bool, apart: bool) -> None:
+        out, into = layer.b.shape[0], layer.a.shape[1]
+        self.layer = layer
+        self.rows, self.columns = torch.zeros(out), torch.zeros(into)
+        self.full = torch.zeros(out, into) if full else None
+        self.apart = (torch.zeros(layer.a.shape), torch.zeros(layer.b.shape)) if apart else None
+
+    def add(self, grad: Tensor, x: Tensor) -> None:
+        """One task's gradients [B, S, out] of the layer's outputs on inputs [B, S, in]."""
+        each = torch.einsum("bso,bsi->boi", grad, x)
+        if self.apart is not None:
+            a, b = self.layer.a.detach(), self.layer.scale * self.layer.b.detach()
+            self.apart[0].add_((b.T @ each).square_().sum(0))
+            self.apart[1].add_((each @ a.T).square_().sum(0))
+        squared = each.square_().sum(0)
+        self.rows += squared.sum(1)
+        self.columns += squared.sum(0)
+        if self.full is not None:
+            self.full += squared
+
+
 def _add_layers(
-    scored: Scored,
-    variance: Tensor,
-    seen: dict[str, tuple[Tensor, Tensor]],
-    rows: dict[str, Tensor],
-    columns: dict[str, Tensor],
+    scored: Scored, variance: Tensor, seen: dict[str, tuple[Tensor, Tensor]], totals: dict[str, _Total]
 ) -> None:
-    """Add one batch's squared per-example gradients of ΔW to the row and column sums."""
+    """Add one batch's squared per-example gradients of ΔW, task by task."""
     names = list(seen)
     tasks = [task for task in range(scored.logits.shape[1]) if bool(scored.labelled[:, task].any())]
     for task in tasks:
         target = (variance[:, task].sqrt() * scored.logits[:, task]).sum()
         grads = torch.autograd.grad(target, [seen[name][1] for name in names], retain_graph=task != tasks[-1])
         for name, grad in zip(names, grads, strict=True):
-            squared = torch.einsum("bso,bsi->boi", grad, seen[name][0]).square_().sum(0)
-            rows[name] += squared.sum(1)
-            columns[name] += squared.sum(0)
+            totals[name].add(grad, seen[name][0])

@@ -9,6 +9,7 @@ from episome.sources import Count, Frozen, Name, Positive, Share
 Weight = Annotated[float, Field(ge=0)]
 Target = Literal["gc", "cpg", "orf"]
 """What `episome.auxiliary` can compute of a sequence."""
+Guard = Literal["ewc", "ewc_factors", "l2sp", "lwf", "none"]
 
 
 class Auxiliary(Frozen):
@@ -47,7 +48,12 @@ class Train(Frozen):
             on which strands annotation asks.
         reverse_complement_share: of the rows asked strand-free tasks only, drawn anew each epoch, that are trained
             as their reverse complement.
-        ewc_lambda: weight of the penalty towards the prior of a retrain.
+        ewc_lambda: weight of what `guard` adds to a retrain, whichever it is; 0 switches off.
+        guard: what holds a retrain to its prior. ``ewc``: elastic weight consolidation of ΔW. For comparison:
+            ``ewc_factors`` of A and B by themselves, ``l2sp`` all weights alike, ``lwf`` the champion's answers on the
+            new rows, ``none``.
+        fisher: what a training keeps for its retrain: row and column sums, or every weight's own.
+        fisher_decay: of what the prior had gathered, added to what this training finds.
         retain_lambda: weight of the penalty towards the donor's ΔW, by the donor's importance.
         distil_lambda: weight of the squared distance to the donor's pooled states.
         joint_lambda: λ of L = L_donor + λ L_target, on rows of both; 0 trains on the target's alone.
@@ -71,10 +77,13 @@ class Train(Frozen):
     site_kmer_weights: Annotated[tuple[Positive, ...], Field(min_length=1)]
     checkpoint_seconds: Positive
     ewc_lambda: Weight
+    guard: Guard = "ewc"
     retain_lambda: Weight
     distil_lambda: Weight
     joint_lambda: Weight
     fisher_rows: Count
+    fisher: Literal["factored", "full"] = "factored"
+    fisher_decay: Share = 1.0
 
     @model_validator(mode="after")
     def _something_to_turn(self) -> "Train":

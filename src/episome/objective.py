@@ -3,10 +3,11 @@
 L = λ_joint · (BCE of the target's labels + λ_distil · distance) + BCE of the donor's labels, on batches of each drawn
 apart (λ_joint is 1 and the last term is missing without joint training), plus the penalties of `held_back` once a step.
 With auxiliary targets, weight · (mean squared error of each, mean over targets) stands beside the distance.
-Sources: learning without forgetting (Li & Hoiem 2016) on states instead of outputs, so that no donor row is needed;
-L2-SP (Li et al. 2018) weighted by importance (Kirkpatrick et al. 2017).
+Sources: learning without forgetting (Li & Hoiem 2016), of a donor on states instead of outputs, so that no donor row is
+needed; L2-SP (Li et al. 2018) weighted by importance (Kirkpatrick et al. 2017).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -31,15 +32,19 @@ class Memory:
         donor: ΔW at the start and what of it mattered to the donor; by `Train.retain_lambda`.
         states: float32 [n, d], pooled states of the n training rows at the start; by `Train.distil_lambda`.
         rows: training rows of the donor; by `Train.joint_lambda`.
+        answers: float32 [n, L], the champion's logits of the n training rows, NaN where it has none; by
+            `Train.ewc_lambda`.
     """
 
     prior: ewc.Anchor | None = None
     donor: ewc.Anchor | None = None
     states: NDArray[np.float32] | None = None
     rows: Examples | None = None
+    answers: NDArray[np.float32] | None = None
 
 
 EMPTY = Memory()
+STIFFEST = 100.0  # of λ · Fisher · learning rate; 2 would be the end of plain descent, AdamW takes more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +72,7 @@ class Sums(NamedTuple):
 
     Attributes:
         loss: mean cross entropy per label.
-        strayed: weighted distance to `Lesson.states`, mean per row.
+        strayed: weighted distance to `Lesson.states` and `Lesson.answers`, mean per row.
         missed: mean squared error of the auxiliary targets, without their weight; None where there are none.
     """
 
@@ -111,6 +116,7 @@ class Lesson:
         states: float32 [n, d] to stay near; None: anywhere.
         factor: of all that these rows add.
         aside: None: nothing is learned beside the labels.
+        answers: float32 [n, L] logits to stay near, those that are not NaN; None: any.
     """
 
     examples: Examples
@@ -118,6 +124,7 @@ class Lesson:
     states: NDArray[np.float32] | None = None
     factor: float = 1.0
     aside: Aside | None = None
+    answers: NDArray[np.float32] | None = None
 
 
 def lesson(
@@ -127,6 +134,7 @@ def lesson(
     states: NDArray[np.float32] | None = None,
     factor: float = 1.0,
     aside: Aside | None = None,
+    answers: NDArray[np.float32] | None = None,
 ) -> Lesson:
     """Rows with the weights that `numbers` ask for."""
     return Lesson(
@@ -135,6 +143,7 @@ def lesson(
         states=states if numbers.distil_lambda > 0 else None,
         factor=factor,
         aside=aside,
+        answers=answers if numbers.ewc_lambda > 0 else None,
     )
 
 
@@ -170,12 +179,11 @@ def accumulate(classifier: Classifier, rows: Lesson, step: list[Draw], numbers: 
     total = strayed = missed = 0.0
     for draw in step:
         features = _features(classifier, rows.examples, draw.rows, numbers.precision)
-        loss = _bce(classifier.head(features), rows, draw) / labels
+        logits = classifier.head(features)
+        loss = _bce(logits, rows, draw) / labels
         whole = loss
-        if rows.states is not None:
-            near = torch.from_numpy(rows.states[draw.rows])
-            away = (features[:, : near.shape[1]] - near).square().mean(1).sum() * (numbers.distil_lambda / count)
-            whole, strayed = loss + away, strayed + away.item()
+        for away in _distances(rows, draw, features, logits, numbers, count):
+            whole, strayed = whole + away, strayed + away.item()
         if rows.aside is not None:
             wrong = rows.aside.missed(features, draw, known)
             whole, missed = whole + numbers.auxiliary.weight * wrong, missed + wrong.item()
@@ -184,12 +192,52 @@ def accumulate(classifier: Classifier, rows: Lesson, step: list[Draw], numbers: 
     return Sums(loss=total, strayed=strayed, missed=None if rows.aside is None else missed)
 
 
+def _distances(
+    rows: Lesson, draw: Draw, features: Tensor, logits: Tensor, numbers: Train, count: int
+) -> Iterator[Tensor]:
+    """A batch's part of the weighted distances to what is to be kept, of a step of `count` rows."""
+    if rows.states is not None:
+        near = torch.from_numpy(rows.states[draw.rows])
+        yield (features[:, : near.shape[1]] - near).square().mean(1).sum() * (numbers.distil_lambda / count)
+    if rows.answers is not None:
+        yield divergence(torch.from_numpy(rows.answers[draw.rows]), logits).sum() * (numbers.ewc_lambda / count)
+
+
+def divergence(old: Tensor, new: Tensor) -> Tensor:
+    """KL(old ‖ new) of every answer in nats, float [B, L], of logits [B, L]; 0 where the old one is NaN."""
+    known = ~old.isnan()
+    old = torch.where(known, old, 0.0)
+    cross = nn.functional.binary_cross_entropy_with_logits
+    parted = cross(new, old.sigmoid(), reduction="none") - cross(old, old.sigmoid(), reduction="none")
+    return parted * known
+
+
+def eased(numbers: Train, memory: Memory) -> tuple[Train, float]:
+    """Numbers whose penalty towards the prior can be followed, and the share of the learning rates that goes with it.
+
+    λ is cut where it times the steepest weight of the Fisher times the learning rate is above `STIFFEST`; what it asks
+    beyond is taken from the rates. So nothing overflows or goes on swinging, and for λ → ∞ nothing moves.
+    """
+    if memory.prior is None or numbers.ewc_lambda == 0:
+        return numbers, 1.0
+    adapter, head = ewc.steepest(memory.prior.fisher, apart=numbers.guard == "ewc_factors")
+    steepest = max(adapter * numbers.learning_rate, head * numbers.head_learning_rate)
+    over = numbers.ewc_lambda * steepest / STIFFEST
+    if over <= 1:
+        return numbers, 1.0
+    return numbers.model_copy(update={"ewc_lambda": numbers.ewc_lambda / over}), 1 / over
+
+
 def held_back(classifier: Classifier, memory: Memory, numbers: Train) -> Tensor:
     """Σ λ/2 Σ F (ΔW − ΔW*)² over prior and donor; a scalar, without a gradient where both are off."""
     total = torch.zeros(())
-    for weight, anchor in ((numbers.ewc_lambda, memory.prior), (numbers.retain_lambda, memory.donor)):
+    towards_prior = ewc.penalty_apart if numbers.guard == "ewc_factors" else ewc.penalty
+    for weight, anchor, penalty in (
+        (numbers.ewc_lambda, memory.prior, towards_prior),
+        (numbers.retain_lambda, memory.donor, ewc.penalty),
+    ):
         if anchor is not None and weight > 0:
-            total = total + weight * ewc.penalty(lora.layers(classifier.encoder), *classifier.head.folded(), anchor)
+            total = total + weight * penalty(lora.layers(classifier.encoder), *classifier.head.folded(), anchor)
     return total
 
 

@@ -127,12 +127,15 @@ class _Run:
         seed: int,
         memory: Memory,
     ) -> None:
+        numbers, ease = objective.eased(numbers, memory)
         self.classifier, self.val, self.numbers, self.pace = classifier, val, numbers, pace_
         self.memory, self.seed = memory, seed
         beside = memory.rows if numbers.joint_lambda > 0 else None
         factor = 1.0 if beside is None else numbers.joint_lambda
         aside = objective.set_aside(classifier, train, numbers)
-        self.lesson = objective.lesson(train, numbers, states=memory.states, factor=factor, aside=aside)
+        self.lesson = objective.lesson(
+            train, numbers, states=memory.states, factor=factor, aside=aside, answers=memory.answers
+        )
         self.beside = None if beside is None else objective.lesson(beside, numbers)
         self.order = [_order(train, numbers, seed, epoch) for epoch in range(numbers.epochs)]
         self.order_beside = [
@@ -148,7 +151,7 @@ class _Run:
         if aside is not None:  # a checkpoint needs it; whoever loads the best weights into a classifier passes it over
             self.trained |= {f"{_ASIDE}.{name}": p for name, p in aside.layer.named_parameters()}
         self.optimiser = torch.optim.AdamW(self._groups())
-        self.rates = [float(group["lr"]) for group in self.optimiser.param_groups]
+        self.rates = [float(group["lr"]) * ease for group in self.optimiser.param_groups]
         self.epoch = self.at = self.number = self.waited = 0
         self.factor, self.losses = 1.0, list[float]()
         self.score, self.best = dict[str, float](), dict[str, Tensor]()
@@ -252,8 +255,10 @@ _ASIDE = "auxiliary"
 _COUNTERS = ("epoch", "at", "number", "waited", "frozen", "factor", "losses", "score")
 
 
-def fisher(classifier: Classifier, examples: Examples, rows: int, seed: int) -> ewc.Fisher:
-    """Fisher information of adapter and head on at most `rows` rows, drawn by `seed`."""
+def fisher(
+    classifier: Classifier, examples: Examples, rows: int, seed: int, *, full: bool = False, apart: bool = False
+) -> ewc.Fisher:
+    """Fisher information of adapter and head on at most `rows` rows, drawn by `seed`; kept as `ewc.fisher` says."""
     classifier.eval()
     rng = np.random.default_rng(seed)
     kept = np.sort(rng.permutation(len(examples.encodings))[:rows])
@@ -265,7 +270,7 @@ def fisher(classifier: Classifier, examples: Examples, rows: int, seed: int) -> 
             labelled = torch.from_numpy(examples.labels[kept[at]] >= 0)
             yield ewc.Scored(logits=classifier.head(features), features=features, labelled=labelled)
 
-    return ewc.fisher(list(lora.layers(classifier.encoder)), scored())
+    return ewc.fisher(list(lora.layers(classifier.encoder)), scored(), full=full, apart=apart)
 
 
 def anchor(classifier: Classifier, state: ewc.Fisher) -> ewc.Anchor:
