@@ -7,7 +7,7 @@ import pytest
 
 from episome import isolation
 from episome.bundle import BundleError
-from episome.runtime import Engine, Floats
+from episome.runtime import Engine, Floats, Row
 from tests import toy_bundles
 
 NAMES = ("human_sim", "mouse_sim", "fly_sim")
@@ -43,7 +43,7 @@ def test_more_tasks_than_the_others_have_change_nothing(home: Path) -> None:
 def test_a_last_bit_is_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right = Engine.score
 
-    def mixed_up(self: Engine, rows: list[isolation.Row]) -> tuple[Floats, Floats]:
+    def mixed_up(self: Engine, rows: list[Row]) -> tuple[Floats, Floats]:
         logits, pooled = right(self, rows)
         if len(self.adapters) == 3:
             logits[-1, 0] = np.nextafter(logits[-1, 0], np.float32(np.inf))
@@ -60,7 +60,7 @@ def test_a_last_bit_is_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_only_runs_shared_with_the_newcomer_are_enough_to_fail(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right = Engine.score
 
-    def leaking(self: Engine, rows: list[isolation.Row]) -> tuple[Floats, Floats]:
+    def leaking(self: Engine, rows: list[Row]) -> tuple[Floats, Floats]:
         logits, pooled = right(self, rows)
         if len({row.slot for row in rows}) > 1:
             pooled += 1
