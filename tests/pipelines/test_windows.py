@@ -157,7 +157,7 @@ def test_a_species_text_enters_the_corpus_once_it_has_rows(project: Path) -> Non
     ("arguments", "message"),
     [
         (["pipelines.windows", "nobody"], "windows: no species 'nobody'"),
-        (["pipelines.corpus", "wild"], "corpus: reports/check"),
+        (["pipelines.corpus", "wild"], "corpus: data/windows/wild/corpus.txt: no such file"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_a_failing_status(project: Path, arguments: list[str], message: str) -> None:
