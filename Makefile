@@ -18,7 +18,7 @@ setup: .venv/installed                          ## the environment, in .venv
 
 .venv/installed: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
-	python -m pip install --quiet --no-compile --constraint requirements.lock --editable '.[serve,train,track,tune,dev]'
+	python -m pip install --quiet --constraint requirements.lock --editable '.[serve,train,track,tune,dev]'
 	touch $@
 
 repro: setup                                    ## whatever changed and what depends on it; a species that fails stops itself
