@@ -22,6 +22,7 @@ from scipy.stats import multivariate_normal, norm
 
 from episome import gate, params
 from episome.gate import Limits, Scored, Suite
+from pipelines import gate as stage
 
 ROWS = 2000
 CLUSTER = 10
@@ -119,13 +120,7 @@ def accepted(
 
 def lines(chosen: params.Params, repetitions: int) -> Iterator[str]:
     """The table, a line at a time."""
-    limits = Limits(
-        max_loss=chosen.gate.max_loss_mcc,
-        min_rows=chosen.gate.min_rows,
-        confidence=chosen.gate.confidence,
-        bootstrap=chosen.gate.bootstrap,
-        seed=chosen.seed,
-    )
+    limits = stage.limits(chosen)
     clustered = World(correlation=chosen.homology.identity, flips=chosen.gate.max_flips)
     head = ("rows", "clusters of", "correlation", "flips", "bootstrap of", "confidence")
     yield f"| {' | '.join(head)} | no change: rejected | margin lost: accepted |"

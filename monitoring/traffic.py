@@ -14,7 +14,7 @@ from statistics import median
 from typing import Final, Literal
 
 from episome.drift import Match, Profile
-from episome.params import Monitor
+from episome.serveparams import Monitor
 
 State = Literal["ok", "alarm", "no verdict"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from episome.drift import Match, Profile
-from episome.params import Monitor
+from episome.serveparams import Monitor
 from monitoring.ring import BUCKET_SECONDS, OUTCOMES, QUANTILES, STAGES, Ring, Span
 from monitoring.traffic import Seen, Traffic
 

@@ -79,25 +79,30 @@ def _data(species: str, limits: Gate) -> Iterator[Check]:
     )
 
 
-def _judged(engine: Engine, species: str, chosen: Params) -> Iterator[Check]:
-    """Golden answers first; what does not load is not scored."""
-    golden, challenger = _added(engine, paths.bundle(species), species, "golden")
-    yield golden
-    if challenger is None:
-        return
-    limits = Limits(
+def limits(chosen: Params) -> Limits:
+    """What params.yaml allows."""
+    return Limits(
         max_loss=chosen.gate.max_loss_mcc,
         min_rows=chosen.gate.min_rows,
         confidence=chosen.gate.confidence,
         bootstrap=chosen.gate.bootstrap,
         seed=chosen.seed,
     )
+
+
+def _judged(engine: Engine, species: str, chosen: Params) -> Iterator[Check]:
+    """Golden answers first; what does not load is not scored."""
+    golden, challenger = _added(engine, paths.bundle(species), species, "golden")
+    yield golden
+    if challenger is None:
+        return
+    bounds = limits(chosen)
     rows = dataset.read(paths.windows(species) / "rows.parquet")
     test = rows[rows["split"] == "test"]
     for task in challenger.card.tasks:
         asked = _labelled(test, task.name)
         scored = _scored(engine, challenger, asked, task.name)
-        yield beats_chance(task.name, asked[dataset.label_column(task.name)], asked["group"], scored, limits)
+        yield beats_chance(task.name, asked[dataset.label_column(task.name)], asked["group"], scored, bounds)
     prior = chosen.of(species).prior
     if prior == "none":
         message = "no champion to compare with: retention, calibration, KL and flips are of retrains alone"
@@ -108,7 +113,7 @@ def _judged(engine: Engine, species: str, chosen: Params) -> Iterator[Check]:
     if champion is not None:
         yield _named(champion, prior, species)
         yield _here(champion, rows)
-        yield from _kept(_Compared(engine, champion, challenger), rows, limits, chosen.gate)
+        yield from _kept(_Compared(engine, champion, challenger), rows, bounds, chosen.gate)
 
 
 def _isolation(species: str, chosen: Params) -> Check:

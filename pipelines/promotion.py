@@ -20,7 +20,7 @@ from episome.types import EpisomeError
 from pipelines import champions, ledger, lock, paths, tracking
 from pipelines.ledger import LEDGER, LedgerError, Move
 from pipelines.register import register
-from pipelines.tracking import Files, TrackingError, Version
+from pipelines.registered import Files, TrackingError, Version
 
 _LOCK = tracking.REGISTRY / ".promotion.lock"
 

@@ -9,10 +9,11 @@ from dataclasses import astuple
 
 from episome import bundle, params
 from episome.types import EpisomeError
-from pipelines import origin, paths, tracking
+from pipelines import origin, paths, registered, tracking
+from pipelines.registered import Files, Version
 
 
-def register(species: str, settings: params.Params) -> tracking.Version:
+def register(species: str, settings: params.Params) -> Version:
     """Register the workspace's bundle of a species, or find the version it already has.
 
     Raises:
@@ -39,9 +40,9 @@ def register(species: str, settings: params.Params) -> tracking.Version:
     return tracking.register(species, made, numbers, origin.record(species), settings.registry.experiment)
 
 
-def files(species: str) -> tracking.Files:
+def files(species: str) -> Files:
     """What the pipeline left in the workspace for a species."""
-    return tracking.Files(
+    return Files(
         bundle=paths.bundle(species),
         base=paths.bundle("base"),
         gate=paths.gate(species),
@@ -55,9 +56,9 @@ def main(species: str) -> None:
     version = register(species, params.read())
     report = {
         "species": species,
-        "model": tracking.model_name(species),
+        "model": registered.model_name(species),
         "version": version.number,
-        "uri": tracking.pyfunc_uri(version),
+        "uri": registered.pyfunc_uri(version),
         "bundle": version.bundle,
         "base": bundle.digest(paths.bundle("base")),
         "gate": version.gate,

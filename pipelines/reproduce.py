@@ -5,8 +5,6 @@ The project is read, never written: the clone has its own workspace, DVC cache a
 
 import hashlib
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,13 +15,10 @@ import yaml
 
 from episome import bundle
 from episome.types import EpisomeError
-from pipelines import commit, dvclock, origin, paths, recipe, trace
+from pipelines import child, commit, dvclock, origin, paths, recipe, trace
 from pipelines.dvclock import LOCK
 from pipelines.recipe import Command, Recipe
-from pipelines.retrain import die_with_parent
 from pipelines.trace import Trace
-
-_STDERR = 2
 
 
 class ReproduceError(EpisomeError):
@@ -155,22 +150,8 @@ def _same_inputs(found: Trace, clone: Path) -> None:
 
 def _run(command: Command, folder: Path) -> None:
     """Run one command with its output on stderr; it ends with this process, however that ends."""
-    own = Path(sys.executable).parent  # stages say `python`, which must be this one
-    environment = os.environ | {"DVC_NO_ANALYTICS": "1", "PATH": f"{own}{os.pathsep}{os.environ.get('PATH', '')}"}
     print(f"$ {command.line()}", file=sys.stderr, flush=True)
-    with subprocess.Popen(
-        recipe.own(command.words),
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=_STDERR,
-        env={**environment, **command.environment},
-        preexec_fn=die_with_parent,
-    ) as process:
-        try:
-            code = process.wait()
-        except BaseException:
-            process.terminate()
-            raise
+    code = child.run(recipe.own(command.words), folder=folder, environment=command.environment)
     if code != 0:
         raise ReproduceError(f"`{command.line()}` stopped with exit status {code}; what it said is above")
 

@@ -3,13 +3,9 @@
 Everything a retrain is a function of is a tracked input; nothing is promoted here.
 """
 
-import ctypes
 import io
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -23,12 +19,10 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from episome import bundle, shelf
 from episome.params import Params
 from episome.types import EpisomeError
-from pipelines import champions, feedback, lock, paths, releases
+from pipelines import champions, child, feedback, lock, paths, releases
 
 PARAMS = Path("params.yaml")
 _LOCK = Path("registry/.retrain.lock")
-_STDERR = 2
-_SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,27 +154,8 @@ def _dvc(*words: str) -> None:
     Raises:
         EpisomeError: dvc failed.
     """
-    bin_folder = Path(sys.executable).parent  # stages say `python`, which must be this one
-    environment = os.environ | {
-        "DVC_NO_ANALYTICS": "1",
-        "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}",
-    }
-    command = [sys.executable, "-m", "dvc", *words]
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=_STDERR, env=environment, preexec_fn=die_with_parent
-    ) as process:
-        try:
-            code = process.wait()
-        except BaseException:
-            process.terminate()
-            raise
+    code = child.run([sys.executable, "-m", "dvc", *words])
     if code != 0:
         raise EpisomeError(
             f"`dvc {' '.join(words)}` stopped with exit status {code}; what it said is above. params.yaml is as it was"
         )
-
-
-def die_with_parent() -> None:
-    """What a child runs before its program, so that it ends when this process does, however that ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGTERM)

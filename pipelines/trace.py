@@ -23,7 +23,7 @@ from pipelines import champions, dvclock, ledger, origin, recipe, tracking
 from pipelines.dvclock import LOCK, LockError, Stage
 from pipelines.ledger import LEDGER, LedgerError, Line
 from pipelines.recipe import Recipe
-from pipelines.tracking import Version
+from pipelines.registered import Version
 
 NONE = ("none", "base")
 

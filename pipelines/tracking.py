@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 from typing import Any
@@ -39,64 +39,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import episome
 from episome import bundle
-from episome.types import EpisomeError
-from pipelines import commit, lock, measurements
+from pipelines import commit, lock, measurements, registered
+from pipelines.registered import Files, TrackingError, Version, model_name, pyfunc_uri
 
 REGISTRY = Path("registry")
 ORIGIN = "origin"
 _SQLITE = "sqlite:///"
 _CHUNK = 500  # metrics a call; MLflow refuses more than 1,000
-
-
-class TrackingError(EpisomeError):
-    """MLflow cannot be reached, refused, or does not hold what it should."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Files:
-    """What one version is made of.
-
-    Attributes:
-        bundle: folder of the species bundle, named as the species.
-        base: folder of the base bundle it needs, named ``base``.
-        gate: gate report (JSON) of this bundle.
-        evaluation: test metrics (JSON).
-        training: steps and epochs of the training run (JSON).
-    """
-
-    bundle: Path
-    base: Path
-    gate: Path
-    evaluation: Path
-    training: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
-    """One registered version.
-
-    Attributes:
-        species: short id.
-        number: version number in MLflow.
-        bundle: digest of its bundle.
-        gate: sha256 of the newest gate report of this bundle.
-        git_commit: of the project when it was registered, or ``none``.
-        dirty: whether tracked files differed from that commit (``yes``, ``no`` or ``unknown``).
-        run_id: MLflow run that holds its files.
-    """
-
-    species: str
-    number: int
-    bundle: str
-    gate: str
-    git_commit: str
-    dirty: str
-    run_id: str
-
-
-def model_name(species: str) -> str:
-    """Name of the registered model."""
-    return f"episome-{species}"
 
 
 def register(
@@ -214,11 +163,6 @@ def download(version: Version, folder: Path) -> Files:
     if missing := [path.name for path in astuple(files) if not path.exists()]:
         raise TrackingError(f"{pyfunc_uri(version)}: MLflow no longer holds {', '.join(missing)}; register it again")
     return files
-
-
-def pyfunc_uri(version: Version) -> str:
-    """What `mlflow.pyfunc.load_model` wants."""
-    return f"models:/{model_name(version.species)}/{version.number}"
 
 
 def _client() -> MlflowClient:
@@ -366,21 +310,7 @@ def _pages(client: MlflowClient, wanted: str) -> Iterator[ModelVersion]:
 
 
 def _version(found: ModelVersion) -> Version:
-    missing = [tag for tag in ("bundle", "gate", "git_commit", "dirty") if tag not in found.tags]
-    if missing:
-        raise TrackingError(
-            f"{found.name} version {found.version} has no tag {', '.join(missing)}; "
-            "it was not registered by Episome: delete it"
-        )
-    return Version(
-        species=found.name.removeprefix("episome-"),
-        number=int(found.version),
-        bundle=found.tags["bundle"],
-        gate=found.tags["gate"],
-        git_commit=found.tags["git_commit"],
-        dirty=found.tags["dirty"],
-        run_id=str(found.run_id),
-    )
+    return registered.version(found.name, int(found.version), found.tags, str(found.run_id))
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
 from episome.answer import Asked, Refusal, RefusedError, refused
-from episome.params import Serve
+from episome.serveparams import Serve
 from serving.schema import Call, Record
 
 TOO_BIG = ("too-big", "Too big", 413)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from episome.annotate import Window
 from episome.answer import Scored, ScoreError
 from episome.generation import Resident
-from episome.params import Serve
 from episome.runtime import Engine, Prepared
+from episome.serveparams import Serve
 from episome.types import EpisomeError
 
 Floats = NDArray[np.float32]

@@ -17,14 +17,15 @@ from pydantic import JsonValue, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from episome import answer, contract, feedback, formats, params
+from episome import answer, contract, feedback, formats, serveparams
 from episome.answer import Problem, RefusedError, refused
 from episome.contract import Rule
 from episome.feedback import Label, Outcome
 from episome.generation import Generation
 from episome.limits import Check
-from episome.params import Params, Serve
+from episome.params import Params
 from episome.sequence import SequenceError, n_share, normalise
+from episome.serveparams import Serve
 from episome.types import Task
 from serving import admission, problems, schema
 from serving.shelf import Shelf
@@ -56,7 +57,7 @@ class Desk:
         max_tokens: the longest run of the model.
     """
 
-    store: params.Feedback
+    store: serveparams.Feedback
     ambiguous: Literal["n", "error"]
     max_n_share: float
     check: Check
@@ -88,12 +89,7 @@ def mount(app: FastAPI, at: Desk | None, shelf: Shelf, limits: Serve) -> None:
         summary="Hand in curated labels",
         response_model=schema.Taken,
         responses=_RESPONSES,
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": schema.Feedback.model_json_schema()}},
-            }
-        },
+        openapi_extra=schema.body(schema.Feedback),
     )
     async def hand_in(request: Request) -> JSONResponse:
         """Hand in up to `serve.feedback.max_rows` labels that somebody stands for; each is judged for itself.
@@ -131,7 +127,7 @@ def _take(body: bytes, at: Desk, shelf: Shelf, limits: Serve) -> JSONResponse:
     return JSONResponse({"results": [{"row": number, **each} for number, each in enumerate(told, start=1)]})
 
 
-def _stored(labels: Sequence[Label], store: params.Feedback, seconds: float) -> list[Outcome]:
+def _stored(labels: Sequence[Label], store: serveparams.Feedback, seconds: float) -> list[Outcome]:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         return feedback.append(store.file, labels, received=now, max_bytes=store.max_store_bytes, timeout=seconds)

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from episome import __version__, answer, formats, generation
 from episome.answer import Answer, Problem, Refusal, RefusedError
-from episome.params import Serve
 from episome.sequence import gc
+from episome.serveparams import Serve
 from monitoring import page
 from monitoring.watch import Watch
 from serving import admission, batcher, feedback, pages, problems, schema, shelf
@@ -109,12 +109,7 @@ def _annotate_route(built: FastAPI, house: House) -> None:
         summary="Annotate sequences",
         response_model=schema.Annotation,
         responses=_PROBLEMS,
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": schema.Call.model_json_schema()}},
-            }
-        },
+        openapi_extra=schema.body(schema.Call),
     )
     async def annotate(request: Request) -> JSONResponse:
         """Annotate up to `serve.max_records` sequences, of one or of several species.

@@ -46,6 +46,12 @@ class Call(BaseModel):
     ]
 
 
+def body(model: type[BaseModel]) -> dict[str, Any]:
+    """What OpenAPI says of a route that reads its JSON itself, so that errors are in the service's own words."""
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def _whole(model: type[BaseModel]) -> dict[str, Any]:
     """A model's schema with what it refers to written in place, so that it can stand inside another."""
     described = model.model_json_schema()

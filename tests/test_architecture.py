@@ -27,6 +27,7 @@ NEUTRAL = {
     "episome.params",
     "episome.policy",
     "episome.rivalry",
+    "episome.serveparams",
     "episome.sources",
     "episome.studyparams",
     "episome.types",

@@ -35,6 +35,11 @@ def test_both_classes_come_equally_often_and_every_task_keeps_its_share(labels: 
             assert not times or max(times) - min(times) <= 1
 
 
+def test_a_table_without_any_label_is_refused() -> None:
+    with pytest.raises(EpisomeError, match="none of 3 rows has a label"):
+        balance.draw(np.full((3, 2), -1, dtype=np.int8), np.random.default_rng(0))
+
+
 def test_labels_that_exclude_each_other_are_drawn_equally_often_too() -> None:
     labels = np.eye(3, dtype=np.int8)[np.arange(300) % 3]
     rows, tasks = balance.draw(labels, np.random.default_rng(0))

@@ -144,7 +144,7 @@ def test_each_receipt_is_told_once_above_its_first_record(name: formats.Format) 
     assert receipts.of_text("\n".join(lines), "") == (RECEIPT, other)
 
 
-@pytest.mark.skipif(shutil.which("bedtools") is None, reason="bedtools is not installed")
+@pytest.mark.skipif(shutil.which("bedtools") is None, reason="bedtools is not installed (Debian package bedtools)")
 @pytest.mark.parametrize("words", [["sort", "-i"], ["merge", "-i"], ["intersect", "-u", "-b", "answer.bed", "-a"]])
 def test_bedtools_reads_the_bed_past_its_receipts(words: list[str], tmp_path: Path) -> None:
     first, second = (replace(found(at, at + 2, "+", 0.75), record="chr1") for at in (10, 40))

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from episome import bundle, params, shelf
 from episome.bundle import CalibratedTask
-from episome.params import Serve
+from episome.serveparams import Serve
 from episome.shelf import Entry
 from monitoring.metrics import Metrics
 from monitoring.watch import Watch

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from episome.sequence import canonical
 from episome.types import EpisomeError, Task
@@ -208,10 +208,10 @@ def _contrary(database: sqlite3.Connection, label: Label) -> tuple[int, ...]:
     return tuple(at for (at,) in database.execute(asked, values))
 
 
-def _row(values: tuple[int | str, ...]) -> Row:
-    named = dict(zip(("id", *_COLUMNS), values, strict=True))
-    row_id, received = int(named.pop("id")), str(named.pop("received"))
-    return Row(id=row_id, received=received, said=Label(**named))  # type: ignore[arg-type]  # as `_SCHEMA` has them
+def _row(values: tuple[Any, ...]) -> Row:
+    """A stored row; values as `_SCHEMA` has them, id first."""
+    row_id, received, *said = values
+    return Row(id=row_id, received=received, said=Label(**dict(zip(_COLUMNS[1:], said, strict=True))))
 
 
 @contextmanager

@@ -14,8 +14,9 @@ from episome.answer import Answer, Asked, Refusal, Report
 from episome.fasta import Record
 from episome.formats import Format
 from episome.generation import EMPTY, Generation
-from episome.params import Serve
+from episome.serveparams import Serve
 from episome.types import EpisomeError
+from episome_cli import options
 from serving.batcher import Batcher, chunk_bases
 
 # Records that are answered together, so that short ones share runs of the model.
@@ -26,16 +27,6 @@ _NEVER = float("inf")
 
 def _of_the_shelf(function: Callable[..., None]) -> Callable[..., None]:
     """The options of every command that reads the shelf."""
-    with_params = click.option(
-        "--params",
-        "params_file",
-        type=click.Path(dir_okay=False, path_type=Path),
-        default=Path("params.yaml"),
-        envvar="EPISOME_PARAMS",
-        show_default=True,
-        show_envvar=True,
-        help="Where the numbers are.",
-    )
     with_shelf = click.option(
         "--shelf",
         "shelf_folder",
@@ -44,7 +35,7 @@ def _of_the_shelf(function: Callable[..., None]) -> Callable[..., None]:
         show_envvar=True,
         help="The shelf; registry.shelf of params.yaml when left out.",
     )
-    return with_shelf(with_params(function))
+    return with_shelf(options.params_file(function))
 
 
 @click.command()

@@ -13,6 +13,7 @@ from episome.sources import GenomeSource, IntervalSource
 from episome.species import SpeciesError
 from episome.spectra import LEAST, PIECE
 from episome.types import EpisomeError
+from episome_cli import options
 from pipelines import paths
 
 _FASTA = (".fa", ".fasta", ".fna")
@@ -28,16 +29,7 @@ _Used = dict[str, tuple[str, Path, list[str]]]  # key of a candidate → kind, f
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Genome of NAME, plain or gzip; its 6-mers are asked where no tree and no value has a distance.",
 )
-@click.option(
-    "--params",
-    "params_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("params.yaml"),
-    envvar="EPISOME_PARAMS",
-    show_default=True,
-    show_envvar=True,
-    help="Where the numbers are.",
-)
+@options.params_file
 def donor(name: str, fasta: Path | None, params_file: Path) -> None:
     """Suggest whose adapter NAME should start from, with the plan that follows and the YAML for params.yaml.
 

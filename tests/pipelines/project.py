@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from episome import bundle, params
 from tests import micro, toy_bundles
 from tests.conftest import ROOT
@@ -21,6 +23,15 @@ def make(folder: Path) -> params.Params:
     toy_bundles.write_base(folder / "bundle/base")
     train(folder, seed=1)
     return params.read(folder / "params.yaml")
+
+
+def enter(kept: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> params.Params:
+    """Copy a project to `folder` and work there; MLflow's artifacts stay where they are."""
+    shutil.copytree(kept, folder, ignore=shutil.ignore_patterns("artifacts"))
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("EPISOME_SHELF", raising=False)
+    return params.read()
 
 
 def train(folder: Path, *, seed: int, prior: str = "none", release: str = "none", **gate: Any) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from episome import bundle, params, shelf
+from episome import bundle, shelf
 from episome.bundle import BundleError
 from episome.params import Params
 from episome.runtime import Engine, Floats, Row
@@ -17,6 +17,7 @@ from episome.types import EpisomeError
 from episome_cli import registry
 from pipelines import ledger, paths, promotion, register, tracking
 from pipelines.promotion import Outcome, PromotionRefusedError
+from pipelines.registered import TrackingError
 from tests import toy_bundles
 from tests.pipelines import project
 from tests.pipelines.project import SPECIES
@@ -43,12 +44,7 @@ def promoted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(promoted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     """A copy of that project to work in; MLflow's artifacts of the first version stay where they are."""
-    folder = tmp_path / "project"
-    shutil.copytree(promoted, folder, ignore=shutil.ignore_patterns("artifacts"))
-    monkeypatch.chdir(folder)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("EPISOME_SHELF", raising=False)
-    return params.read()
+    return project.enter(promoted, tmp_path / "project", monkeypatch)
 
 
 def promote(settings: Params, **options: Any) -> Outcome:
@@ -214,7 +210,7 @@ def test_files_changed_inside_the_registry_are_refused(settings: Params, promote
     with pytest.raises(BundleError, match=r"head\.safetensors.*the card says"):
         promote(settings)
     report.unlink()
-    with pytest.raises(tracking.TrackingError, match="no longer holds gate-"):
+    with pytest.raises(TrackingError, match="no longer holds gate-"):
         promote(settings)
 
 

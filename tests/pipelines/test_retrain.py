@@ -220,9 +220,9 @@ def test_a_species_without_a_champion_cannot_be_retrained(at_the_lab: Path) -> N
 @pytest.mark.skipif(sys.platform != "linux", reason="the death signal is Linux's")
 def test_the_pipeline_dies_with_whoever_started_it() -> None:
     script = (
-        "import subprocess; from pipelines import retrain\n"
-        "child = subprocess.Popen(['sleep', '600'], preexec_fn=retrain.die_with_parent)\n"
-        "print(child.pid, flush=True); child.wait()"
+        "import subprocess; from pipelines import child\n"
+        "started = subprocess.Popen(['sleep', '600'], preexec_fn=child.die_with_parent)\n"
+        "print(started.pid, flush=True); started.wait()"
     )
     path = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
     with subprocess.Popen(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from episome import __version__, bundle, params, shelf
+from episome import __version__, bundle, shelf
 from episome.answer import AdapterReceipt, Receipt
 from episome.params import Params
 from episome.shelf import Entry
@@ -74,12 +74,7 @@ def enthrone(settings: Params, before: Entry | None, actor: str, reason: str) ->
 @pytest.fixture
 def settings(promoted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     """A copy of that project to work in; MLflow's artifacts stay where they are."""
-    folder = tmp_path / "project"
-    shutil.copytree(promoted, folder, ignore=shutil.ignore_patterns("artifacts"))
-    monkeypatch.chdir(folder)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("EPISOME_SHELF", raising=False)
-    return params.read()
+    return project.enter(promoted, tmp_path / "project", monkeypatch)
 
 
 def receipt(**changes: Any) -> Receipt:

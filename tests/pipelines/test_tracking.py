@@ -16,7 +16,8 @@ from episome import bundle
 from episome.params import Params
 from episome.runtime import Engine, Row
 from episome.types import EpisomeError
-from pipelines import register, tracking
+from pipelines import register, registered, tracking
+from pipelines.registered import TrackingError
 from tests.conftest import ROOT
 from tests.pipelines import project
 from tests.pipelines.project import SPECIES
@@ -88,7 +89,7 @@ def test_the_version_answers_through_pyfunc_without_pickle(settings: Params, mon
     (version,) = tracking.versions(SPECIES)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///" + str(Path("registry/mlflow.db").absolute()))
     monkeypatch.setattr(sys, "path", list(sys.path))  # the model brings its own copy of the package
-    model = mlflow.pyfunc.load_model(tracking.pyfunc_uri(version))
+    model = mlflow.pyfunc.load_model(registered.pyfunc_uri(version))
     asked = [dna(1, 60), dna(2, 40).lower(), dna(3, 41)]
     answers = model.predict(pd.DataFrame({"sequence": asked}))
 
@@ -116,7 +117,7 @@ def test_an_incomplete_upload_makes_no_version(settings: Params, monkeypatch: py
 
     monkeypatch.setattr(MlflowClient, "log_artifacts", half)
     project.train(Path(), seed=5)
-    with pytest.raises(tracking.TrackingError, match=r"head\.safetensors incomplete or changed; no version was made"):
+    with pytest.raises(TrackingError, match=r"head\.safetensors incomplete or changed; no version was made"):
         register.register(SPECIES, settings)
     assert len(tracking.versions(SPECIES)) == 1
     project.train(Path(), seed=1)
@@ -141,7 +142,7 @@ def test_a_registry_that_does_not_answer_is_named_without_its_password(
     monkeypatch.chdir(tmp_path)
     Path("broken.db").write_text("not a database" * 100)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with pytest.raises(tracking.TrackingError, match=r"broken\.db|127\.0\.0\.1:9/mlflow") as refused:
+    with pytest.raises(TrackingError, match=r"broken\.db|127\.0\.0\.1:9/mlflow") as refused:
         tracking.versions(SPECIES)
     assert "secret" not in str(refused.value)
 

@@ -12,8 +12,8 @@ from starlette.testclient import TestClient
 
 from episome import feedback as store
 from episome import params, shelf
-from episome.params import Feedback
 from episome.sequence import reverse_complement
+from episome.serveparams import Feedback
 from serving import feedback, http, schema
 from tests import toy_bundles, worlds
 from tests.conftest import ROOT
