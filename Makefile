@@ -2,6 +2,7 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 3000
+PINNED = --constraint requirements.lock --editable '.[serve,train,track,tune,dev]'
 STUDY = build/study_$(if $(DATA),csorf,sim)
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -16,9 +17,12 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 setup: .venv/installed                          ## the environment, in .venv
 
+# Torch by pip, which may be set up for an index with builds of it for this machine; the rest by uv, which takes
+# seconds, or by pip where uv reaches no index.
 .venv/installed: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
-	python -m pip install --quiet --constraint requirements.lock --editable '.[serve,train,track,tune,dev]'
+	python -m pip install --quiet --constraint requirements.lock torch uv
+	uv pip install --quiet --python .venv $(PINNED) || python -m pip install --quiet $(PINNED)
 	touch $@
 
 repro: setup                                    ## whatever changed and what depends on it; a species that fails stops itself
