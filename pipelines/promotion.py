@@ -17,7 +17,7 @@ from episome.bundle import BundleError, Card
 from episome.params import Params
 from episome.shelf import Entry
 from episome.types import EpisomeError
-from pipelines import champions, ledger, lock, paths, tracking
+from pipelines import champions, journal, ledger, lock, paths, tracking
 from pipelines.ledger import LEDGER, LedgerError, Move
 from pipelines.register import register
 from pipelines.registered import Files, TrackingError, Version
@@ -142,14 +142,20 @@ def rollback(species: str, settings: Params, *, actor: str, reason: str) -> Outc
 
 
 def doctor(settings: Params, *, mend: bool = False) -> tuple[str, ...]:
-    """Where registry, ledger and shelf disagree, in words; `mend` first sets the aliases from the shelf.
+    """Where registry, ledger and shelf disagree, or a retrain was killed, in words.
+
+    Args:
+        settings: params.yaml.
+        mend: first set the aliases from the shelf, and undo what the killed retrain left.
 
     Raises:
         BundleError: the shelf's pointer file cannot be read.
     """
     place = champions.folder(settings)
     present = shelf.read(place).species
-    found = [*_ledger_differences(present)]
+    if mend:
+        journal.mend()
+    found = [*journal.unfinished(), *_ledger_differences(present)]
     for species in sorted({*settings.species, *present}):
         entry = present.get(species)
         if entry is not None:

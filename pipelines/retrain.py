@@ -19,10 +19,8 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from episome import bundle, shelf
 from episome.params import Params
 from episome.types import EpisomeError
-from pipelines import champions, child, feedback, lock, paths, releases
-
-PARAMS = Path("params.yaml")
-_LOCK = Path("registry/.retrain.lock")
+from pipelines import champions, child, feedback, journal, lock, paths, releases
+from pipelines.journal import PARAMS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +71,8 @@ def retrain(species: str, data: Path, settings: Params, *, task: str | None = No
     """
     table = feedback.dataset(data, species) if data.is_dir() else data
     rows = releases.read(table, settings.tasks_of(species), ambiguous=settings.windows.ambiguous, task=task)
-    with lock.hold(_LOCK):
+    with lock.hold(journal.LOCK):
+        journal.settle()
         champion = shelf.open_bundle(champions.folder(settings), champions.of(species, settings).bundle)
         release = releases.write(species, rows, bundle.read_species_card(champion).lineage.release)
         prior = _keep(species, champion)
@@ -108,17 +107,14 @@ def _track(folders: Sequence[Path]) -> None:
 
 def _judged(species: str, values: Mapping[str, str]) -> Mapping[str, Any]:
     """The gate report of the pipeline with these values of the species in params.yaml, which stay if it passed."""
-    before = PARAMS.read_bytes()
-    after = edited(before, species, values)
-    _replace(PARAMS, after)
+    journal.begin(species, edited(PARAMS.read_bytes(), species, values))
     passed = False
     try:
         _dvc("repro", f"register@{species}")
         report: Mapping[str, Any] = json.loads(paths.gate(species).read_bytes())
         passed = report["passed"]
     finally:
-        if not passed and PARAMS.read_bytes() == after:  # else someone edited it meanwhile: theirs to keep
-            _replace(PARAMS, before)
+        journal.end(keep=passed)
     return report
 
 
@@ -140,12 +136,6 @@ def edited(text: bytes, species: str, values: Mapping[str, str]) -> bytes:
     out = io.BytesIO()
     yaml.dump(tree, out)
     return out.getvalue()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_bytes(content)
-    fresh.replace(path)
 
 
 def _dvc(*words: str) -> None:

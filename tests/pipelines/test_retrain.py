@@ -15,7 +15,7 @@ from episome import bundle, params, shelf
 from episome.shelf import Entry
 from episome.types import EpisomeError, Task
 from episome_cli import retrain as command
-from pipelines import paths, releases, retrain
+from pipelines import child, journal, lock, paths, releases, retrain
 from tests.conftest import ROOT
 from tests.pipelines import project
 from tests.pipelines.project import SPECIES
@@ -218,23 +218,67 @@ def test_a_species_without_a_champion_cannot_be_retrained(at_the_lab: Path) -> N
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the death signal is Linux's")
-def test_the_pipeline_dies_with_whoever_started_it() -> None:
-    script = (
-        "import subprocess; from pipelines import child\n"
-        "started = subprocess.Popen(['sleep', '600'], preexec_fn=child.die_with_parent)\n"
-        "print(started.pid, flush=True); started.wait()"
-    )
+def test_the_pipeline_and_what_it_started_die_with_whoever_started_it() -> None:
+    script = "from pipelines import child; child.run(['sh', '-c', 'sleep 600 & echo $$ $!; wait'])"
     path = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
     with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path}
+        [sys.executable, "-c", script], stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path}
     ) as parent:
-        assert parent.stdout is not None
-        child = int(parent.stdout.readline())
+        assert parent.stderr is not None
+        started = [int(word) for word in parent.stderr.readline().split()]
+        assert all(map(_runs, started))
         parent.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while _runs(child) and time.monotonic() < deadline:
+    while any(map(_runs, started)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not _runs(child)
+    assert not any(map(_runs, started))
+
+
+def test_a_program_answers_its_status_and_leaves_nothing_running(tmp_path: Path) -> None:
+    said = tmp_path / "pid"
+    assert child.run(["sh", "-c", f"sleep 600 & echo $! > {said}; exit 7"]) == 7
+    assert not _runs(int(said.read_text()))
+
+
+def edited_by_a_retrain(folder: Path) -> tuple[bytes, bytes]:
+    """params.yaml as a retrain found it and as it left it when it was killed; the folder is entered."""
+    before = (ROOT / "params.yaml").read_bytes()
+    (folder / "params.yaml").write_bytes(before)
+    after = retrain.edited(before, SPECIES, {"prior": "p-1", "release": "r-1"})
+    journal.begin(SPECIES, after)
+    return before, after
+
+
+def test_what_a_killed_retrain_left_is_told_and_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert journal.unfinished() == ()
+    before, after = edited_by_a_retrain(tmp_path)
+    Path("prior/.new-x").mkdir(parents=True)
+    assert Path("params.yaml").read_bytes() == after
+    with lock.hold(journal.LOCK):
+        assert journal.unfinished() == (), "it runs"
+        journal.mend()
+        assert Path("params.yaml").read_bytes() == after
+    assert "a retrain was killed" in journal.unfinished()[0]
+    journal.mend()
+    assert Path("params.yaml").read_bytes() == before
+    assert journal.unfinished() == ()
+    assert [path.name for path in Path("prior").iterdir()] == []
+
+
+def test_params_that_were_edited_after_the_kill_are_nobodys_to_restore(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, after = edited_by_a_retrain(tmp_path)
+    Path("params.yaml").write_bytes(after + b"# mine\n")
+    with pytest.raises(EpisomeError, match=rf"a retrain of {SPECIES} was killed, and params\.yaml was edited since"):
+        journal.settle()
+    journal.end(keep=False)
+    assert Path("params.yaml").read_bytes() == after + b"# mine\n"
+    journal.JOURNAL.write_text("{}")
+    with pytest.raises(EpisomeError, match="not the journal of a retrain"):
+        journal.unfinished()
 
 
 def _runs(pid: int) -> bool:
