@@ -3,7 +3,7 @@
 The stage `train` and the transfer study both begin here, so that what the study measures is what the platform does.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from episome.pace import STEADY, Pace
 from episome.params import Params
 from episome.policy import Plan
 from episome.start import Start
-from episome.types import EpisomeError
+from episome.types import EpisomeError, Task
 
 Watch = Callable[[str, Iterator[train.Step | train.Epoch]], float]
 """Runs a training under a name and answers its best mean validation AUROC."""
@@ -64,14 +64,19 @@ class Ready:
 
 
 def fresh(chosen: Params, species: str, base: Path, seed: int) -> Classifier:
-    """Base, an adapter that changes nothing, and an empty head."""
+    """Base, an adapter that changes nothing, and an empty head of the species' tasks."""
+    return untaught(chosen, chosen.tasks_of(species), base, seed)
+
+
+def untaught(chosen: Params, tasks: Sequence[Task], base: Path, seed: int) -> Classifier:
+    """Base, an adapter that changes nothing, and an empty head of `tasks`."""
     encoder = model.load(base)
     adapter = lora.attach(encoder, **chosen.lora.model_dump(), seed=seed)
     return Classifier(
         adapter,
         encoder.config.hidden_size,
         tokenizer.Tokenizer.load(base / "tokenizer.json"),
-        chosen.tasks_of(species),
+        tasks,
         composition.asked(chosen.head),
     )
 
