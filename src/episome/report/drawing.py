@@ -147,6 +147,11 @@ def whole(axes: Axes, most: int) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(most, integer=True))
 
 
+def few(axes: Axes) -> None:
+    """Ticks of the x axis beside long names: no more than can stand side by side."""
+    axes.xaxis.set_major_locator(MaxNLocator(3))
+
+
 def dots(figure: Canvas, data: pd.DataFrame, labels: Sequence[str], unit: str) -> Axes:
     """One row per line of the data, from the top: ``value`` with its interval, or why there is none.
 
@@ -165,7 +170,9 @@ def dots(figure: Canvas, data: pd.DataFrame, labels: Sequence[str], unit: str) -
         else:
             axes.annotate("missing", (0.02, i), xycoords=("axes fraction", "data"), fontsize=9, va="center", color=INK)
     axes.set_yticks(range(len(labels)), labels, fontsize=9.5)
-    axes.set(xlabel=unit, ylim=(len(labels) - 0.4, -0.6))
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.set_xlabel(unit, loc="right")  # longer than the axis, it goes on below the names
+    few(axes)
     axes.grid(axis="x", color="#8888", linewidth=0.4)
     return axes
 

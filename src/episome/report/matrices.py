@@ -57,7 +57,7 @@ def _panel(grid: Grid, task: str, name: str, data: pd.DataFrame) -> Panel:
         words="; ".join(f"{_who(line)} {spoken(line)}" for line in frames.lines(data)),
         data=data,
         draw=partial(_heat, data=data, donors=donors, targets=grid.targets(task), falling=name == "performance_loss"),
-        height=0.95 + 0.56 * len(donors),
+        height=1.25 + 0.49 * len(donors),
     )
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 
 from episome.report import frames, scores
 from episome.report.cells import Grid
-from episome.report.drawing import Canvas, Panel, Sheet, arrow, legend, look, whole
+from episome.report.drawing import Canvas, Panel, Sheet, arrow, few, legend, look, whole
 
-_WHAT = {"loss": ("training loss", "mean training loss, nats"), "val_auroc": ("validation", "validation AUROC")}
+_WHAT = {"loss": ("training loss", "training loss (nats)"), "val_auroc": ("validation", "validation AUROC")}
 
 
 def dynamics(grid: Grid) -> Sheet:
@@ -114,6 +114,8 @@ def _ends(task: str, metric: str, data: pd.DataFrame) -> Panel:
 
 def _seeds(figure: Canvas, data: pd.DataFrame, unit: str) -> None:
     axes, labels = figure.add_subplot(), []
+    if data["value"].isna().any():
+        axes.margins(x=0.35)  # room for how many are without
     for i, ((target, donor), part) in enumerate(data.groupby(["target", "donor"], sort=False)):
         labels.append(arrow((str(donor), str(target))))
         colour, marker = look((), "") if donor == "base" else look(("donor",), "donor")
@@ -133,6 +135,10 @@ def _seeds(figure: Canvas, data: pd.DataFrame, unit: str) -> None:
             )
     axes.set_yticks(range(len(labels)), labels, fontsize=9)
     axes.set(xlabel=unit, ylim=(len(labels) - 0.4, -0.6))
+    if unit == "epoch":
+        whole(axes, 5)
+    else:
+        few(axes)
     if unit == "epoch":
         whole(axes, 5)
     axes.margins(x=0.2)

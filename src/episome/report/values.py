@@ -31,6 +31,28 @@ _BY_PAIR = {
         "before the answer.",
     ),
 }
+_INSIDE = {
+    "check_donor": (
+        "check: from the donor",
+        "validation AUROC",
+        "Start from the donor after the negative-transfer check's epochs, mean over tasks and seeds.",
+    ),
+    "check_nothing": (
+        "check: from nothing",
+        "validation AUROC",
+        "Start from nothing after as many epochs, mean over tasks and seeds.",
+    ),
+    "cka": (
+        "likeness of layers",
+        "linear CKA",
+        "Of the donor's and its heir's states on rows of the donor, mean over seeds, by third of the layers.",
+    ),
+    "weight_change": (
+        "change of weights",
+        "‖after − before‖ / ‖before‖",
+        "Of the adapted weights, mean over seeds, by third of the layers.",
+    ),
+}
 _OF_PROCESS = ("peak_gb", "mean_gb")
 
 
@@ -118,18 +140,19 @@ def _growth(figure: Canvas, data: pd.DataFrame, names: Sequence[str]) -> None:
 
 def _inside(grid: Grid, task: str, metric: str, data: pd.DataFrame) -> Panel:
     """A number by third of the layers, or one number per pair."""
+    title, unit, caption = _INSIDE[metric]
     by_third = data["at"].notna().any()
     lines = frames.lines(data)
     labels = [_label(line["donor"], line["target"]) for line in lines]
     at = [f", {line['at']}" if by_third else "" for line in lines]
     said = [f"{name}{third}: {line['value']:.3f}" for name, third, line in zip(labels, at, lines, strict=True)]
-    thirds = partial(_thirds, data=data, grid=grid, unit=metric)
-    single = partial(_dots, data=data, labels=labels, unit=metric)
+    thirds = partial(_thirds, data=data, grid=grid, unit=unit)
+    single = partial(_dots, data=data, labels=labels, unit=unit)
     return Panel(
         name=f"{task}-{metric}",
         group=task,
-        title=metric.replace("_", " "),
-        caption=f"{metric}, mean over seeds" + (", by third of the layers; colour: target." if by_third else "."),
+        title=title,
+        caption=caption,
         words="; ".join(said),
         data=data,
         draw=thirds if by_third else single,
@@ -166,7 +189,7 @@ def _thirds(figure: Canvas, data: pd.DataFrame, grid: Grid, unit: str) -> None:
             colour, marker = look(names, line["target"])
             axes.plot(at + 0.05 * (i - (len(part) - 1) / 2), line["value"], marker, color=colour, markersize=5)
     axes.set_xticks(range(len(THIRDS)), THIRDS)
-    axes.set(xlabel="third of the layers", ylabel=unit.replace("_", " "), xlim=(-0.5, 2.5))
+    axes.set(xlabel="third of the layers", ylabel=unit, xlim=(-0.5, 2.5))
     legend(figure, names, [name for name in names if name in set(data["target"])], "target")
 
 
