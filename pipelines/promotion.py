@@ -1,4 +1,4 @@
-"""Which version answers: `promote` and `rollback` move a species' champion, `doctor` compares what records it.
+"""Which version answers: `promote` and `rollback` move a species' champion.
 
 The order is: verify, judge, publish, write the ledger, move the shelf's pointer, move MLflow's aliases. The service
 reads the shelf alone, so a crash at any point leaves the old champion or the new one answering, whole; aliases follow.
@@ -17,10 +17,10 @@ from episome.bundle import BundleError, Card
 from episome.params import Params
 from episome.shelf import Entry
 from episome.types import EpisomeError
-from pipelines import champions, journal, ledger, lock, paths, tracking
-from pipelines.ledger import LEDGER, LedgerError, Move
+from pipelines import champions, doctor, ledger, lock, paths, tracking, witness
+from pipelines.ledger import LEDGER, Move
 from pipelines.register import register
-from pipelines.registered import Files, TrackingError, Version
+from pipelines.registered import Files, Version
 
 _LOCK = tracking.REGISTRY / ".promotion.lock"
 
@@ -73,38 +73,24 @@ def promote(
         version = _chosen(species, settings, number)
         present = shelf.read(place).species.get(species)
         if present is not None and present.bundle == version.bundle:
-            return Outcome(
-                species=species, entry=present, before=present, changed=False, warnings=_align(species, present)
-            )
+            warnings = doctor.align(species, present)
+            return Outcome(species=species, entry=present, before=present, changed=False, warnings=warnings)
         files = tracking.download(version, Path(scratch))
         card = _verified(version, files)
         report = _judged(version, files.gate, present, uncompared=uncompared)
         untested = _isolated(version, files, card, settings)
-        entry = Entry(
-            bundle=version.bundle,
-            base=card.base,
-            version=str(version.number),
-            git_commit=version.git_commit,
-            gate=version.gate,
-            data=card.lineage.data,
-        )
         shelf.publish(place, files.base)
         shelf.publish(place, files.bundle)
-        ledger.append(
-            LEDGER,
-            Move(
-                actor=actor,
-                action="promote",
-                species=species,
-                before=present,
-                after=entry,
-                prior=report["prior"],
-                reason=reason,
-            ),
+        move = Move(
+            actor=actor,
+            action="promote",
+            species=species,
+            before=present,
+            after=_entry(version, card),
+            prior=report["prior"],
+            reason=reason,
         )
-        shelf.point(place, species, entry)
-        warnings = (*untested, *_align(species, entry))
-        return Outcome(species=species, entry=entry, before=present, changed=True, warnings=warnings)
+        return _moved(place, move, untested)
 
 
 def rollback(species: str, settings: Params, *, actor: str, reason: str) -> Outcome:
@@ -125,45 +111,16 @@ def rollback(species: str, settings: Params, *, actor: str, reason: str) -> Outc
         target = earlier[-1]
         shelf.open_bundle(place, target.base)
         shelf.open_bundle(place, target.bundle)
-        ledger.append(
-            LEDGER,
-            Move(
-                actor=actor,
-                action="rollback",
-                species=species,
-                before=present,
-                after=target,
-                prior="none",
-                reason=reason,
-            ),
+        move = Move(
+            actor=actor,
+            action="rollback",
+            species=species,
+            before=present,
+            after=target,
+            prior="none",
+            reason=reason,
         )
-        shelf.point(place, species, target)
-        return Outcome(species=species, entry=target, before=present, changed=True, warnings=_align(species, target))
-
-
-def doctor(settings: Params, *, mend: bool = False) -> tuple[str, ...]:
-    """Where registry, ledger and shelf disagree, or a retrain was killed, in words.
-
-    Args:
-        settings: params.yaml.
-        mend: first set the aliases from the shelf, and undo what the killed retrain left.
-
-    Raises:
-        BundleError: the shelf's pointer file cannot be read.
-    """
-    place = champions.folder(settings)
-    present = shelf.read(place).species
-    if mend:
-        journal.mend()
-    found = [*journal.unfinished(), *_ledger_differences(present)]
-    for species in sorted({*settings.species, *present}):
-        entry = present.get(species)
-        if entry is not None:
-            found += _broken(place, species, entry)
-            if mend:
-                found += _align(species, entry)
-        found += _alias_differences(species, entry)
-    return tuple(dict.fromkeys(found))
+        return _moved(place, move)
 
 
 def _chosen(species: str, settings: Params, number: int | None) -> Version:
@@ -179,6 +136,32 @@ def _chosen(species: str, settings: Params, number: int | None) -> Version:
     raise EpisomeError(
         f"{species}: {wanted} is not registered; there are: {listed}. `dvc repro register@{species}` makes one"
     )
+
+
+def _entry(version: Version, card: Card) -> Entry:
+    """What the shelf says about a version."""
+    return Entry(
+        bundle=version.bundle,
+        base=card.base,
+        version=str(version.number),
+        git_commit=version.git_commit,
+        gate=version.gate,
+        data=card.lineage.data,
+    )
+
+
+def _moved(place: Path, move: Move, untested: tuple[str, ...] = ()) -> Outcome:
+    """Write a move down, let the shelf witness the line, make it, and let the aliases follow.
+
+    Raises:
+        LedgerError: the ledger is not what was written; nothing moved.
+    """
+    witness.attest(place, LEDGER)  # what a killed promotion wrote, so that never more than one line is unseen
+    ledger.append(LEDGER, move)
+    witness.attest(place, LEDGER)
+    shelf.point(place, move.species, move.after)
+    warnings = (*untested, *doctor.align(move.species, move.after))
+    return Outcome(species=move.species, entry=move.after, before=move.before, changed=True, warnings=warnings)
 
 
 def _verified(version: Version, files: Files) -> Card:
@@ -254,62 +237,3 @@ def _isolated(version: Version, files: Files, card: Card, settings: Params) -> t
         )
     untested += [f"{name}: not asked whether it answers as before: {why}" for name, why in found.untested.items()]
     return tuple(untested)
-
-
-def _align(species: str, entry: Entry) -> tuple[str, ...]:
-    """Set MLflow's aliases from the shelf and the ledger; what fails is told, as the service does not depend on it."""
-    try:
-        earlier = ledger.up_to(ledger.history(ledger.read(LEDGER), species), entry)[:-1]
-        held = {version.number: version.bundle for version in tracking.versions(species)}
-        if held.get(int(entry.version)) != entry.bundle:
-            return (
-                f"{species}: the registry has no version {entry.version} of bundle {entry.bundle[:12]}; "
-                "its aliases were not moved",
-            )
-        tracking.set_alias(species, "champion", int(entry.version))
-        before = int(earlier[-1].version) if earlier else None
-        tracking.set_alias(species, "previous", before if before in held else None)
-    except (LedgerError, TrackingError) as error:
-        return (
-            f"{species}: the shelf answers with version {entry.version}, but the registry's aliases could not be moved "
-            f"({error}); run `episome doctor --mend` when that is mended",
-        )
-    return ()
-
-
-def _alias_differences(species: str, entry: Entry | None) -> Iterator[str]:
-    try:
-        named = tracking.champion(species)
-    except TrackingError as error:
-        yield f"registry: cannot be asked ({error})"
-        return
-    on_shelf = f"version {entry.version}, bundle {entry.bundle[:12]}" if entry else "no champion"
-    in_registry = f"version {named.number}, bundle {named.bundle[:12]}" if named else "no version"
-    if (entry.bundle if entry else None) != (named.bundle if named else None):
-        yield (
-            f"{species}: the shelf has {on_shelf}; the alias champion names {in_registry} "
-            "(`episome doctor --mend` follows the shelf)"
-        )
-
-
-def _ledger_differences(present: Mapping[str, Entry]) -> Iterator[str]:
-    try:
-        lines = ledger.read(LEDGER)
-    except LedgerError as error:
-        yield f"ledger: {error}"
-        return
-    for species in sorted({*present, *(line.species for line in lines)}):
-        last = ledger.history(lines, species)[-1:]
-        entry = present.get(species)
-        if last != ((entry,) if entry else ()):
-            written = f"version {last[0].version}, bundle {last[0].bundle[:12]}" if last else "nothing"
-            answers = f"version {entry.version}, bundle {entry.bundle[:12]}" if entry else "nothing"
-            yield f"{species}: the ledger's last move is to {written}; the shelf answers with {answers}"
-
-
-def _broken(place: Path, species: str, entry: Entry) -> Iterator[str]:
-    for digest in (entry.base, entry.bundle):
-        try:
-            shelf.open_bundle(place, digest)
-        except BundleError as error:
-            yield f"{species}: {error}"

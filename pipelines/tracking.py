@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple
+from functools import cache
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,13 @@ def champion(species: str) -> Version | None:
         if not found or "champion" not in found[0].aliases:
             return None
         return _version(client.get_model_version_by_alias(found[0].name, "champion"))
+
+
+def aliased(species: str) -> dict[str, int]:
+    """Every alias of a species' model and the number of the version that it names."""
+    with _errors_named():
+        found = _client().search_registered_models(f"name = '{model_name(species)}'")
+        return {alias: int(number) for alias, number in found[0].aliases.items()} if found else {}
 
 
 def set_alias(species: str, alias: str, number: int | None) -> None:
@@ -271,6 +279,7 @@ def _save_model(folder: Path, files: Files) -> None:
         )
 
 
+@cache
 def _requirements() -> list[str]:
     """What answering needs, at the versions of this environment."""
     names = ["dnaio", "mlflow", "numpy", "pandas", "pydantic", "pyyaml", "safetensors", "tokenizers"]

@@ -56,13 +56,15 @@ def rollback(species: str, reason: str) -> None:
 
 
 @click.command()
-@click.option("--mend", is_flag=True, help="Set the registry's aliases from the shelf.")
+@click.option(
+    "--mend", is_flag=True, help="Set the registry's aliases from the shelf; put back what a killed retrain changed."
+)
 @click.pass_context
 def doctor(context: click.Context, mend: bool) -> None:
     """Compare registry, ledger and shelf; exit 1 where they differ."""
-    from pipelines import promotion
+    from pipelines import doctor as record
 
-    differences = promotion.doctor(params.read(), mend=mend)
+    differences = record.differences(params.read(), mend=mend)
     for difference in differences:
         click.echo(difference)
     if differences:
@@ -77,11 +79,14 @@ def ledger() -> None:
 
 @ledger.command()
 def verify() -> None:
-    """Check the chain of hashes; prints the number of lines and the last hash, worth keeping elsewhere."""
-    from pipelines import ledger as record
+    """Check it against its own hashes and the shelf; prints the number of lines and the last hash, worth keeping."""
+    from pipelines import champions
+    from pipelines import doctor as record
+    from pipelines import ledger as lines
 
-    lines = record.read(record.LEDGER)
-    click.echo(f"{len(lines)} lines, head {record.head(record.LEDGER)}")
+    if found := tuple(record.of_ledger(champions.folder(params.read()))):
+        raise EpisomeError("\n".join(found))
+    click.echo(f"{len(lines.read(lines.LEDGER))} lines, head {lines.head(lines.LEDGER)}")
 
 
 def _tell(outcome: "promotion.Outcome") -> None:

@@ -15,7 +15,7 @@ from episome.params import Params
 from episome.runtime import Engine, Floats, Row
 from episome.types import EpisomeError
 from episome_cli import registry
-from pipelines import ledger, paths, promotion, register, tracking
+from pipelines import doctor, ledger, paths, promotion, register, tracking
 from pipelines.promotion import Outcome, PromotionRefusedError
 from pipelines.registered import TrackingError
 from tests import toy_bundles
@@ -77,7 +77,7 @@ def test_a_promotion_is_on_the_shelf_in_the_ledger_and_in_the_registry(settings:
     shelf.open_bundle(SHELF, entry.base)
     assert (line.action, line.before, line.after, line.reason) == ("promote", None, entry, "test")
     assert tracking.champion(SPECIES) == version
-    assert promotion.doctor(settings) == ()
+    assert doctor.differences(settings) == ()
 
 
 def test_the_champion_is_not_promoted_twice(settings: Params) -> None:
@@ -174,10 +174,10 @@ def test_rollback_needs_no_registry_and_doctor_mends_it_later(
         assert outcome.before is not None
         assert outcome.before.bundle == second
         assert "doctor --mend" in outcome.warnings[0]
-        assert any("cannot be asked" in difference for difference in promotion.doctor(settings))
-    (difference,) = promotion.doctor(settings)
+        assert any("cannot be asked" in difference for difference in doctor.differences(settings))
+    (difference,) = doctor.differences(settings)
     assert f"the shelf has version 1, bundle {first[:12]}; the alias champion names version 2" in difference
-    assert promotion.doctor(settings, mend=True) == ()
+    assert doctor.differences(settings, mend=True) == ()
     with pytest.raises(EpisomeError, match="no champion before version 1"):
         rollback(settings)
 
@@ -192,10 +192,22 @@ def test_a_crash_before_the_shelf_moved_leaves_the_old_champion_and_a_way_on(
         with pytest.raises(KeyboardInterrupt):
             promote(settings)
     assert present() == first
-    assert any("the ledger's last move is to version 2" in difference for difference in promotion.doctor(settings))
+    assert any("the ledger's last move is to version 2" in difference for difference in doctor.differences(settings))
     assert promote(settings).changed
-    assert promotion.doctor(settings) == ()
+    assert doctor.differences(settings) == ()
     assert rollback(settings).entry.bundle == first
+
+
+def test_doctor_tells_of_an_alias_left_behind_and_of_one_that_only_looks_like_one(settings: Params) -> None:
+    first = present()
+    project.train(Path(), seed=2, **held(first))
+    promote(settings)
+    tracking.set_alias(SPECIES, "previous", None)
+    tracking.set_alias(SPECIES, "Champion", 1)
+    left, foreign = doctor.differences(settings)
+    assert "the alias previous names no version, the champion before is version 1" in left
+    assert "has an alias 'Champion', too, which Episome does not know" in foreign
+    assert doctor.differences(settings, mend=True) == (foreign,)
 
 
 def test_files_changed_inside_the_registry_are_refused(settings: Params, promoted: Path) -> None:
@@ -231,10 +243,10 @@ def test_doctor_names_a_broken_bundle_and_a_rewritten_ledger(settings: Params) -
     head = SHELF / "objects" / present() / "head.safetensors"
     head.chmod(0o644)
     head.write_bytes(b"x" + head.read_bytes()[1:])
-    assert any("head.safetensors" in difference for difference in promotion.doctor(settings))
+    assert any("head.safetensors" in difference for difference in doctor.differences(settings))
     ledger.LEDGER.write_bytes(ledger.LEDGER.read_bytes().replace(b'"seq":1', b'"seq":2'))
-    assert any("the chain breaks here" in difference for difference in promotion.doctor(settings))
-    found = promotion.doctor(settings, mend=True)
+    assert any("the chain breaks here" in difference for difference in doctor.differences(settings))
+    found = doctor.differences(settings, mend=True)
     assert any("head.safetensors" in difference for difference in found)
     assert any("aliases could not be moved" in difference for difference in found)
 
