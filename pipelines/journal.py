@@ -38,7 +38,7 @@ def settle() -> None:
     Raises:
         EpisomeError: params.yaml was edited since, so that nobody knows what it should be.
     """
-    for parent in (paths.prior(""), paths.release("")):
+    for parent in (paths.pinned(""), paths.release("")):
         for left_over in parent.glob(".new-*"):
             shutil.rmtree(left_over)
     _beside(PARAMS).unlink(missing_ok=True)

@@ -10,9 +10,9 @@ Measurement = tuple[str, float, int]  # name, value, step
 
 
 def of(training: Path, evaluation: Path, gate: Path) -> Iterator[Measurement]:
-    """Training curve, test metrics and what the gate measured; values that are no numbers are left out."""
+    """Training curve, search for λ, test metrics and what the gate measured; what is no number is left out."""
     curve = json.loads(training.read_bytes())
-    for part, key in (("steps", "step"), ("epochs", "epoch")):
+    for part, key in (("steps", "step"), ("epochs", "epoch"), ("trail", "step")):
         for position, row in enumerate(curve.get(part, []), start=1):
             for name, value in _numbers({k: v for k, v in row.items() if k != key}):
                 yield f"train.{part}.{name}", value, int(row.get(key, position))

@@ -63,9 +63,14 @@ def checkpoint(species: str) -> Path:
     return Path("checkpoints") / f"{species}.safetensors"
 
 
-def prior(name: str) -> Path:
-    """The champion bundle a retrain is held to; ``none`` is empty."""
+def pinned(name: str) -> Path:
+    """What a retrain is held to: the champion, and rows of its where it may keep some; ``none`` is empty."""
     return Path("prior") / name
+
+
+def prior(name: str) -> Path:
+    """The champion bundle a retrain is held to."""
+    return pinned(name) / "champion"
 
 
 def prior_name(species: str, digest: str) -> str:

@@ -5,9 +5,7 @@ Everything a retrain is a function of is a tracked input; nothing is promoted he
 
 import io
 import json
-import shutil
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from episome import bundle, shelf
 from episome.params import Params
 from episome.types import EpisomeError
-from pipelines import champions, child, feedback, journal, lock, paths, releases
+from pipelines import champions, child, feedback, journal, lock, paths, prior, releases
 from pipelines.journal import PARAMS
 
 
@@ -75,27 +73,10 @@ def retrain(species: str, data: Path, settings: Params, *, task: str | None = No
         journal.settle()
         champion = shelf.open_bundle(champions.folder(settings), champions.of(species, settings).bundle)
         release = releases.write(species, rows, bundle.read_species_card(champion).lineage.release)
-        prior = _keep(species, champion)
-        _track([paths.prior(prior), paths.release(release)])
-        report = _judged(species, {"prior": prior, "release": release})
-    return Retrained(species=species, prior=prior, release=release, report=report)
-
-
-def _keep(species: str, champion: Path) -> str:
-    """Copy a champion bundle to ``prior/``, whole or not at all; what is there already must be the same."""
-    digest = bundle.digest(champion)
-    name = paths.prior_name(species, digest)
-    folder = paths.prior(name)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as scratch:
-        fresh = Path(scratch) / name
-        shutil.copytree(champion, fresh, copy_function=shutil.copyfile)
-        if not folder.exists():
-            fresh.rename(folder)
-    bundle.verify(folder)
-    if (found := bundle.digest(folder)) != digest:
-        raise EpisomeError(f"{folder}: holds the bundle {found}, the champion is {digest}; remove that folder")
-    return name
+        held_to = prior.pin(species, champion, settings)
+        _track([paths.pinned(held_to), paths.release(release)])
+        report = _judged(species, {"prior": held_to, "release": release})
+    return Retrained(species=species, prior=held_to, release=release, report=report)
 
 
 def _track(folders: Sequence[Path]) -> None:

@@ -16,14 +16,15 @@ from episome import (
     blend,
     checkpoint,
     classifier,
+    coreset,
     dataset,
     ewc,
     guard,
     heir,
     lora,
     params,
+    retraining,
     stacking,
-    start,
     train,
     transfer,
 )
@@ -31,10 +32,8 @@ from episome.adapting import Donor, Ready
 from episome.classifier import Classifier
 from episome.curve import Curve
 from episome.learning import Train
-from episome.pace import STEADY
 from episome.params import Params
 from episome.policy import Plan
-from episome.start import Start
 from episome.types import EpisomeError
 from pipelines import paths
 
@@ -128,59 +127,62 @@ def _keep(chosen: Params, species: str, numbers: Train) -> train.Keep:
     entry, base = chosen.of(species), paths.base()
     files = [rows_of(species), base / "model.safetensors", base / "tokenizer.json"]
     before = [paths.adapter(entry.donor), paths.adapter(entry.beside)]
+    name = species
     if entry.prior != "none":
-        before.append(paths.prior(entry.prior))
+        before.append(paths.pinned(entry.prior))
+        name = f"{species}@{numbers.ewc_lambda:g}"  # one each: a search for λ that was killed begins none anew
     for folder in before:
-        files += sorted(path for path in folder.iterdir() if path.is_file())
+        files += sorted(path for path in folder.rglob("*") if path.is_file())
     if numbers.joint_lambda > 0 and entry.donor != "base":
         files.append(rows_of(entry.donor))
     sections = {"seed", "lora", "head", "transfer", "compute", "tasks"}
     about = {**chosen.model_dump(mode="json", include=sections), "train": numbers.model_dump(mode="json")}
     return train.Keep(
-        path=paths.checkpoint(species),
+        path=paths.checkpoint(name),
         fingerprint=checkpoint.fingerprint(files, about),
         seconds=chosen.train.checkpoint_seconds,
     )
 
 
 def _retrain(chosen: Params, species: str, subject: Classifier, rows: pd.DataFrame) -> None:
-    """Continue the champion on rows it has not seen, held to what it knew as `train.guard` says."""
-    ready, held, known = continued(chosen, species, subject, rows)
-    numbers = ready.start.numbers
-    keep = _keep(chosen, species, numbers)
-    events = train.fit(
-        subject, ready.fitting, ready.judging, numbers, seed=chosen.seed, memory=ready.start.memory, keep=keep
-    )
-    curve = _watch(species, events)
-    if numbers.balance != "none":
-        stacking.level(subject, ready.judging)
-    fresh = guard.fisher(subject, ready.fitting, numbers, chosen.seed)
-    state = ewc.accumulate(held, fresh, numbers.fisher_decay)
-    about = {"releases": sorted({*known, *rows["release"]}), "transfer": {"plan": None, "start": ready.record}}
-    _write(chosen, species, subject, state, curve.record() | about)
-    keep.path.unlink(missing_ok=True)
+    """Continue the champion on rows it has not seen, held to what it knew as `train.guard` and `train.memory` say."""
+    asked, known = continued(chosen, species, subject, rows)
+    kept: list[train.Keep] = []
+
+    def keep(numbers: Train) -> train.Keep:
+        kept.append(_keep(chosen, species, numbers))
+        return kept[-1]
+
+    def watch(name: str, events: Iterator[train.Step | train.Epoch]) -> Curve:
+        return _watch(f"{species} {name}", events)
+
+    done = retraining.run(asked, seed=chosen.seed, watch=watch, keep=keep)
+    if (kl := done.record.get("kl")) is not None:
+        verdict = "keeps" if kl["kept"] else "NOT kept, not even by the largest λ of train.ewc_lambda_grid:"
+        print(f"{species}: λ {done.numbers.ewc_lambda:g}, budget {kl['budget']:g} nats {verdict} {kl['value']:.4f}")
+    trail = [{"step": number, **each} for number, each in enumerate(done.trail)]
+    about = {"releases": sorted({*known, *rows["release"]}), "transfer": {"plan": None, "start": done.record}}
+    _write(chosen, species, subject, done.state, done.curve.record() | about | {"trail": trail})
+    for each in kept:
+        each.path.unlink(missing_ok=True)
 
 
 def continued(
     chosen: Params, species: str, subject: Classifier, rows: pd.DataFrame
-) -> tuple[Ready, ewc.Fisher, set[str]]:
-    """A retrain from the champion about to begin, what mattered to the champion, and the releases it has seen."""
+) -> tuple[retraining.Retrain, set[str]]:
+    """A retrain from the champion about to begin, and the releases that the champion has seen."""
     numbers = chosen.train_of(species)
     if unused := [name for name in ("retain_lambda", "distil_lambda", "joint_lambda") if getattr(numbers, name)]:
         print(f"{species}: a retrain is held to its champion by ewc_lambda alone; not used: {', '.join(unused)}")
-    prior = paths.prior(chosen.of(species).prior)
-    known = heir.take_over(subject, prior, species)
-    learn = rows[(rows["split"] == "train") & ~rows["release"].isin(known)]
-    if learn.empty:
-        raise EpisomeError(
-            f"{species}: no training row beyond the champion's releases {sorted(known)}; nothing to learn"
-        )
-    fitting, judging = stacking.examples(subject, learn, numbers), subject.examples(rows[rows["split"] == "val"])
-    stacking.condition(subject, fitting)
-    state = ewc.load(prior / ewc.FILE)
-    memory = guard.memory(subject, state, fitting, numbers)
-    begin = Start(name="prior", weights=start.weights(subject), numbers=numbers, pace=STEADY, memory=memory)
-    return Ready(start=begin, fitting=fitting, judging=judging, record={"from": "prior"}), state, known
+    name = chosen.of(species).prior
+    known = heir.take_over(subject, paths.prior(name), species)
+    champion = retraining.Champion(
+        classifier=subject,
+        state=ewc.load(paths.prior(name) / ewc.FILE),
+        releases=frozenset(known),
+        coreset=coreset.read(paths.pinned(name), numbers.coreset_per_class) if numbers.memory == "coreset" else None,
+    )
+    return retraining.prepare(champion, rows, numbers), known
 
 
 def _watch(species: str, events: Iterator[train.Step | train.Epoch]) -> Curve:

@@ -128,7 +128,7 @@ def _train(trial: optuna.Trial, chosen: Params, species: str, rows: pd.DataFrame
     if chosen.of(species).prior == "none":
         ready = stage.started(chosen, species, subject, rows, stage.planned(chosen, species))
     else:
-        ready, _, _ = stage.continued(chosen, species, subject, rows)
+        ready = stage.continued(chosen, species, subject, rows)[0].ready
     begin, curve = ready.start, Curve()
     for event in train.fit(
         subject, ready.fitting, ready.judging, begin.numbers, seed=chosen.seed, pace=begin.pace, memory=begin.memory

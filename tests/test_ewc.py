@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from episome import ewc
+from episome import ewc, sensitivity
 from episome.lora import Adapted
 from episome.types import EpisomeError
 
@@ -33,14 +33,14 @@ class AdaptedLinear(nn.Module):
         return Adapted(name="layer", module=self, a=self.a, b=self.b, scale=2.0)
 
 
-def scored(layer: AdaptedLinear, x: Tensor, mask: Tensor, read: Tensor, batch: int) -> Iterator[ewc.Scored]:
+def scored(layer: AdaptedLinear, x: Tensor, mask: Tensor, read: Tensor, batch: int) -> Iterator[sensitivity.Scored]:
     """Two tasks read off the masked mean of the layer's output; x is [n, S, in]."""
     for start in range(0, len(x), batch):
         rows = slice(start, start + batch)
         weights = mask[rows][..., None]
         features = (layer(x[rows]) * weights).sum(1) / weights.sum(1)
         labelled = torch.ones(len(features), len(read), dtype=torch.bool)
-        yield ewc.Scored(logits=features @ read.T, features=features, labelled=labelled)
+        yield sensitivity.Scored(logits=features @ read.T, features=features, labelled=labelled)
 
 
 def example(seed: int = 0, n: int = 6, tokens: int = 3) -> tuple[AdaptedLinear, Tensor, Tensor, Tensor]:
@@ -68,7 +68,7 @@ def brute_force(layer: AdaptedLinear, x: Tensor, mask: Tensor, read: Tensor) -> 
 
 def test_row_and_column_sums_are_those_of_the_exact_fisher() -> None:
     layer, x, mask, read = example()
-    got = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, batch=4))
+    got = sensitivity.fisher([layer.adapted()], scored(layer, x, mask, read, batch=4))
     exact = brute_force(layer, x, mask, read)
     torch.testing.assert_close(got.rows["layer"].double(), exact.sum(1), rtol=1e-5, atol=0)
     torch.testing.assert_close(got.columns["layer"].double(), exact.sum(0), rtol=1e-5, atol=0)
@@ -76,7 +76,7 @@ def test_row_and_column_sums_are_those_of_the_exact_fisher() -> None:
 
 def test_the_heads_fisher_is_logistic_regressions_closed_form() -> None:
     layer, x, mask, read = example(1)
-    got = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, batch=2))
+    got = sensitivity.fisher([layer.adapted()], scored(layer, x, mask, read, batch=2))
     features = layer(x).mean(1).detach()
     p = (features @ read.T).sigmoid()
     closed = ((p * (1 - p))[:, :, None] * features[:, None, :] ** 2).mean(0)
@@ -87,18 +87,18 @@ def test_the_heads_fisher_is_logistic_regressions_closed_form() -> None:
 @pytest.mark.parametrize("batch", [1, 2, 37])
 def test_batch_size_has_no_influence(batch: int) -> None:
     layer, x, mask, read = example(2)
-    one = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, batch=6))
-    other = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, batch=batch))
+    one = sensitivity.fisher([layer.adapted()], scored(layer, x, mask, read, batch=6))
+    other = sensitivity.fisher([layer.adapted()], scored(layer, x, mask, read, batch=batch))
     torch.testing.assert_close(one.rows["layer"], other.rows["layer"], rtol=1e-6, atol=1e-9)
 
 
 def test_duplicated_data_and_padding_have_no_influence() -> None:
     layer, x, mask, read = example(3)
-    one = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, batch=6))
-    twice = ewc.fisher([layer.adapted()], scored(layer, x.repeat(2, 1, 1), mask.repeat(2, 1), read, batch=5))
+    one = sensitivity.fisher([layer.adapted()], scored(layer, x, mask, read, batch=6))
+    twice = sensitivity.fisher([layer.adapted()], scored(layer, x.repeat(2, 1, 1), mask.repeat(2, 1), read, batch=5))
     padded = torch.cat([x, 9 * torch.ones(len(x), 2, IN)], dim=1)
     wide = torch.cat([mask, torch.zeros(len(x), 2)], dim=1)
-    with_padding = ewc.fisher([layer.adapted()], scored(layer, padded, wide, read, batch=6))
+    with_padding = sensitivity.fisher([layer.adapted()], scored(layer, padded, wide, read, batch=6))
     for other in (twice, with_padding):
         torch.testing.assert_close(one.rows["layer"], other.rows["layer"], rtol=1e-6, atol=1e-9)
         torch.testing.assert_close(one.columns["layer"], other.columns["layer"], rtol=1e-6, atol=1e-9)
@@ -107,7 +107,7 @@ def test_duplicated_data_and_padding_have_no_influence() -> None:
 def test_an_unlabelled_task_adds_nothing() -> None:
     layer, x, mask, read = example(4)
     masked = (s._replace(labelled=s.labelled & torch.tensor([True, False])) for s in scored(layer, x, mask, read, 6))
-    got = ewc.fisher([layer.adapted()], masked)
+    got = sensitivity.fisher([layer.adapted()], masked)
     torch.testing.assert_close(
         got.rows["layer"].double(), brute_force(layer, x, mask, read[:1]).sum(1), rtol=1e-5, atol=0
     )
@@ -117,7 +117,7 @@ def test_an_unlabelled_task_adds_nothing() -> None:
 def test_no_example_is_an_error() -> None:
     layer = AdaptedLinear(0)
     with pytest.raises(EpisomeError, match="at least one example"):
-        ewc.fisher([layer.adapted()], iter(()))
+        sensitivity.fisher([layer.adapted()], iter(()))
 
 
 def anchored(layer: AdaptedLinear) -> tuple[ewc.Anchor, Tensor, Tensor]:
@@ -190,7 +190,7 @@ def test_a_task_the_anchor_does_not_know_is_free() -> None:
 
 def test_fishers_add_up_and_survive_the_disk(tmp_path: Path) -> None:
     layer, x, mask, read = example(12)
-    one = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, batch=6))
+    one = sensitivity.fisher([layer.adapted()], scored(layer, x, mask, read, batch=6))
     ewc.save(one, tmp_path / "fisher.safetensors")
     back = ewc.load(tmp_path / "fisher.safetensors")
     twice = ewc.accumulate(back, one)
@@ -232,7 +232,7 @@ def test_importance_has_mean_one_before_the_cap_and_none_above_it() -> None:
 
 def test_a_donors_head_holds_nothing_and_no_information_is_no_weight() -> None:
     layer, x, mask, read = example()
-    state = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, 3))
+    state = sensitivity.fisher([layer.adapted()], scored(layer, x, mask, read, 3))
     weighed = ewc.importance(state)
     anchor = ewc.Anchor(
         fisher=weighed, a={"layer": layer.a.detach() * 0}, b={"layer": layer.b.detach()},
@@ -250,7 +250,7 @@ def test_a_donors_head_holds_nothing_and_no_information_is_no_weight() -> None:
 
 def test_a_layer_without_information_adds_nothing_and_leaves_every_gradient_finite() -> None:
     layer, x, mask, read = example()
-    state = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, 3))
+    state = sensitivity.fisher([layer.adapted()], scored(layer, x, mask, read, 3))
     silent = ewc.Fisher(
         rows={"layer": torch.full((OUT,), 1e-40)}, columns={"layer": torch.full((IN,), 1e-40)},
         head_weight=state.head_weight, head_bias=state.head_bias,
@@ -273,7 +273,7 @@ def relative(got: Tensor, wanted: Tensor) -> float:
 
 def test_of_a_logistic_regression_it_is_the_closed_form() -> None:
     layer, x, mask, _ = example(13, n=40, tokens=1)
-    got = ewc.fisher([layer.adapted()], scored(layer, x, mask, torch.eye(OUT), batch=7), full=True)
+    got = sensitivity.fisher([layer.adapted()], scored(layer, x, mask, torch.eye(OUT), batch=7), full=True)
     p = (x[:, 0].double() @ (layer.w + 2.0 * layer.b @ layer.a).detach().double().T).sigmoid()
     closed = torch.einsum("no,ni->oi", p * (1 - p), x[:, 0].double() ** 2) / len(x)
     assert relative(got.full["layer"], closed) < 1e-5
@@ -284,9 +284,9 @@ def test_of_a_logistic_regression_it_is_the_closed_form() -> None:
 
 def test_kept_whole_it_is_that_of_every_example_by_itself() -> None:
     layer, x, mask, read = example(14)
-    got = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, batch=4), full=True)
+    got = sensitivity.fisher([layer.adapted()], scored(layer, x, mask, read, batch=4), full=True)
     assert relative(got.full["layer"], brute_force(layer, x, mask, read)) < 1e-5
-    plain = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, batch=4))
+    plain = sensitivity.fisher([layer.adapted()], scored(layer, x, mask, read, batch=4))
     assert not plain.full
     assert not plain.apart
     assert torch.equal(got.rows["layer"], plain.rows["layer"])
@@ -298,7 +298,7 @@ def test_kept_whole_it_is_that_of_every_example_by_itself() -> None:
 
 def test_of_the_factors_it_is_that_of_every_example_by_itself() -> None:
     layer, x, mask, read = example(15)
-    got = ewc.fisher([layer.adapted()], scored(layer, x, mask, read, batch=4), apart=True)
+    got = sensitivity.fisher([layer.adapted()], scored(layer, x, mask, read, batch=4), apart=True)
     wanted_a, wanted_b = torch.zeros(RANK, IN), torch.zeros(OUT, RANK)
     for k in range(len(x)):
         (one,) = scored(layer, x[k : k + 1], mask[k : k + 1], read, batch=1)
@@ -320,7 +320,7 @@ def held(layer: AdaptedLinear, state: ewc.Fisher) -> ewc.Anchor:
 
 def kept(seed: int) -> tuple[AdaptedLinear, ewc.Fisher]:
     layer, x, mask, read = example(seed)
-    return layer, ewc.fisher([layer.adapted()], scored(layer, x, mask, read, 6), full=True, apart=True)
+    return layer, sensitivity.fisher([layer.adapted()], scored(layer, x, mask, read, 6), full=True, apart=True)
 
 
 NO_HEAD = (torch.zeros(0, OUT), torch.zeros(0))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from episome import ewc, guard, lora, objective, train
+from episome import ewc, guard, lora, objective, sensitivity, train
 from episome.classifier import Classifier, Examples
 from episome.learning import Train
 from episome.objective import Memory
@@ -19,7 +19,7 @@ from tests.test_train import base, numbers, same, split, state, toy_rows
 __all__ = ["base"]
 
 ROWS = 12
-GUARDS = ("ewc", "ewc_factors", "l2sp", "lwf", "none")
+GUARDS = ("ewc", "ewc_factors", "mas", "l2sp", "lwf", "none")
 
 
 def relative(got: Tensor, wanted: Tensor) -> float:
@@ -31,7 +31,9 @@ def few(subject: Classifier, n: int = ROWS) -> Examples:
     return subject.examples(toy_rows(n))
 
 
-def scored(subject: Classifier, rows: Examples, size: int, padding: int = 0, tasks: int = 2) -> Iterator[ewc.Scored]:
+def scored(
+    subject: Classifier, rows: Examples, size: int, padding: int = 0, tasks: int = 2
+) -> Iterator[sensitivity.Scored]:
     """Batches of a size, with tokens of padding behind the longest."""
     subject.eval()
     for at in range(0, len(rows.encodings), size):
@@ -39,11 +41,15 @@ def scored(subject: Classifier, rows: Examples, size: int, padding: int = 0, tas
         ids, mask = nn.functional.pad(ids, (0, padding)), nn.functional.pad(mask, (0, padding))
         features = subject.features(ids, mask, centre, composition)
         labelled = torch.from_numpy(rows.labels[at : at + size] >= 0)
-        yield ewc.Scored(logits=subject.head(features)[:, :tasks], features=features, labelled=labelled[:, :tasks])
+        yield sensitivity.Scored(
+            logits=subject.head(features)[:, :tasks], features=features, labelled=labelled[:, :tasks]
+        )
 
 
 def fisher_of(subject: Classifier, rows: Examples, size: int, padding: int = 0, tasks: int = 2) -> ewc.Fisher:
-    return ewc.fisher(list(lora.layers(subject.encoder)), scored(subject, rows, size, padding, tasks), full=True)
+    return sensitivity.fisher(
+        list(lora.layers(subject.encoder)), scored(subject, rows, size, padding, tasks), full=True
+    )
 
 
 def one_by_one(subject: Classifier, rows: Examples, tasks: int) -> dict[str, Tensor]:

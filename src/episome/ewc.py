@@ -4,24 +4,23 @@ Penalising A and B apart would charge for changes that leave the function alone:
 So the Fisher information is taken of ΔW, per example and exactly, and stored factored as row and column sums
 (Shazeer & Stern 2018), F[i, j] ≈ row[i] · col[j] / Σ row, or whole where that is asked for. The head, which the retrain
 shares, is held by its own diagonal Fisher in closed form. Units: nats per example, so ½ Σ F (ΔW − ΔW*)² predicts
-KL(old ‖ new) per example.
+KL(old ‖ new) per example. `episome.sensitivity` takes it.
 """
 
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from episome.lora import Adapted
 from episome.types import EpisomeError
 
 FILE = "fisher.safetensors"
+_MAS = "mas:"
 _NO_INFORMATION = 1e-30  # nats per unit of ΔW²; 1 / this, times any weight, is still finite in fp32
 
 
@@ -36,6 +35,7 @@ class Fisher:
         head_bias: float32 [L].
         full: per layer float32 [out, in], F itself; empty where only its sums are kept.
         apart: per layer float32 [r, in] of A and [out, r] of scale · B, each by itself; empty unless asked for.
+        mas: importance by another measure (`sensitivity.mas`), in the same shapes; None unless asked for.
     """
 
     rows: dict[str, Tensor]
@@ -44,6 +44,7 @@ class Fisher:
     head_bias: Tensor
     full: dict[str, Tensor] = field(default_factory=dict)
     apart: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    mas: "Fisher | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,60 +56,6 @@ class Anchor:
     b: dict[str, Tensor]
     head_weight: Tensor
     head_bias: Tensor
-
-
-class Scored(NamedTuple):
-    """One batch of examples as `fisher` wants it: B examples, L tasks, F head features.
-
-    Attributes:
-        logits: [B, L] with a graph back to the adapted layers.
-        features: [B, F] what the head saw, folded order.
-        labelled: bool [B, L], the tasks an example speaks for.
-    """
-
-    logits: Tensor
-    features: Tensor
-    labelled: Tensor
-
-
-def fisher(layers: list[Adapted], batches: Iterable[Scored], *, full: bool = False, apart: bool = False) -> Fisher:
-    """Exact Fisher information of the model's own predictions, per example, mean over all examples.
-
-    For a sigmoid head E_y[(∂ log p)²] is p(1 − p) (∂z)², so one backward pass per task of Σ √(p(1−p)) z gives every
-    example's gradient exactly; an example's gradient is summed over its tokens *before* it is squared. Padding and
-    batch size have no influence. Run the model in evaluation mode and fp32.
-
-    Args:
-        layers: the adapter.
-        batches: all examples.
-        full: keep F of every layer beside its sums.
-        apart: keep that of A and of scale · B too (`penalty_apart`).
-
-    Raises:
-        EpisomeError: no example came.
-    """
-    totals = {layer.name: _Total(layer, full=full, apart=apart) for layer in layers}
-    weight = bias = None
-    count = 0
-    with _recording(layers) as seen:
-        for scored in batches:
-            probability = scored.logits.detach().sigmoid()
-            variance = probability * (1 - probability) * scored.labelled
-            weight = (variance.T @ scored.features.detach() ** 2) + (0 if weight is None else weight)
-            bias = variance.sum(0) + (0 if bias is None else bias)
-            _add_layers(scored, variance, seen, totals)
-            count += len(scored.logits)
-            seen.clear()
-    if weight is None or bias is None:
-        raise EpisomeError("the Fisher information needs at least one example; none came")
-    return Fisher(
-        rows={name: total.rows / count for name, total in totals.items()},
-        columns={name: total.columns / count for name, total in totals.items()},
-        head_weight=weight / count,
-        head_bias=bias / count,
-        full={name: total.full / count for name, total in totals.items() if total.full is not None},
-        apart={name: (total.apart[0] / count, total.apart[1] / count) for name, total in totals.items() if total.apart},
-    )
 
 
 def penalty(layers: Iterable[Adapted], head_weight: Tensor, head_bias: Tensor, anchor: Anchor) -> Tensor:
@@ -194,6 +141,7 @@ def accumulate(old: Fisher, new: Fisher, decay: float = 1.0) -> Fisher:
             else (of_a, of_b)
             for name, (of_a, of_b) in new.apart.items()
         },
+        mas=accumulate(old.mas, new.mas, decay) if old.mas and new.mas else new.mas,
     )
 
 
@@ -269,16 +217,22 @@ def _relative(sums: Tensor, level: float, most: float) -> Tensor:
 def save(state: Fisher, file: Path) -> None:
     """Write a Fisher as safetensors: ``row:<layer>``, ``column:<layer>``, ``head.weight``, ``head.bias``.
 
-    Where they were kept, ``full:<layer>``, and ``a:<layer>`` and ``b:<layer>``.
+    Where they were kept, ``full:<layer>``, ``a:<layer>`` and ``b:<layer>``, and all of MAS behind ``mas:``.
     """
+    tensors = _named(state)
+    if state.mas is not None:
+        tensors |= {f"{_MAS}{name}": value for name, value in _named(state.mas).items()}
+    save_file({name: value.contiguous() for name, value in tensors.items()}, file)
+
+
+def _named(state: Fisher) -> dict[str, Tensor]:
     tensors = {f"row:{name}": value for name, value in state.rows.items()}
     tensors |= {f"column:{name}": value for name, value in state.columns.items()}
     tensors |= {"head.weight": state.head_weight, "head.bias": state.head_bias}
     tensors |= {f"full:{name}": value for name, value in state.full.items()}
-    tensors |= {
-        f"{factor}:{name}": of for name, pair in state.apart.items() for factor, of in zip("ab", pair, strict=True)
-    }
-    save_file({name: value.contiguous() for name, value in tensors.items()}, file)
+    for kind, at in (("a", 0), ("b", 1)):
+        tensors |= {f"{kind}:{name}": pair[at] for name, pair in state.apart.items()}
+    return tensors
 
 
 def load(file: Path) -> Fisher:
@@ -290,71 +244,21 @@ def load(file: Path) -> Fisher:
     if not file.is_file():
         raise EpisomeError(f"{file}: no such file; a prior holds the champion's fisher.safetensors")
     tensors = load_file(file)
+    other = _behind(_MAS, tensors)
+    return replace(_read(tensors), mas=_read(other) if other else None)
 
-    def named(kind: str) -> dict[str, Tensor]:
-        return {name.removeprefix(kind): value for name, value in tensors.items() if name.startswith(kind)}
 
-    of_b = named("b:")
+def _read(tensors: Mapping[str, Tensor]) -> Fisher:
+    of_b = _behind("b:", tensors)
     return Fisher(
-        rows=named("row:"),
-        columns=named("column:"),
+        rows=_behind("row:", tensors),
+        columns=_behind("column:", tensors),
         head_weight=tensors["head.weight"],
         head_bias=tensors["head.bias"],
-        full=named("full:"),
-        apart={name: (of_a, of_b[name]) for name, of_a in named("a:").items()},
+        full=_behind("full:", tensors),
+        apart={name: (of_a, of_b[name]) for name, of_a in _behind("a:", tensors).items()},
     )
 
 
-@contextmanager
-def _recording(layers: list[Adapted]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Keep each layer's input and output of the latest forward pass for as long as the context lasts."""
-    seen: dict[str, tuple[Tensor, Tensor]] = {}
-    hooks = []
-    for layer in layers:
-
-        def keep(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, name: str = layer.name) -> None:
-            seen[name] = (inputs[0].detach(), output)
-
-        hooks.append(layer.module.register_forward_hook(keep))
-    try:
-        yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-class _Total:
-    """Squared gradients of one layer, per example, summed over examples and tasks."""
-
-    def __init__(self, layer: Adapted, *, full: bool, apart: bool) -> None:
-        out, into = layer.b.shape[0], layer.a.shape[1]
-        self.layer = layer
-        self.rows, self.columns = torch.zeros(out), torch.zeros(into)
-        self.full = torch.zeros(out, into) if full else None
-        self.apart = (torch.zeros(layer.a.shape), torch.zeros(layer.b.shape)) if apart else None
-
-    def add(self, grad: Tensor, x: Tensor) -> None:
-        """One task's gradients [B, S, out] of the layer's outputs on inputs [B, S, in]."""
-        each = torch.einsum("bso,bsi->boi", grad, x)
-        if self.apart is not None:
-            a, b = self.layer.a.detach(), self.layer.scale * self.layer.b.detach()
-            self.apart[0].add_((b.T @ each).square_().sum(0))
-            self.apart[1].add_((each @ a.T).square_().sum(0))
-        squared = each.square_().sum(0)
-        self.rows += squared.sum(1)
-        self.columns += squared.sum(0)
-        if self.full is not None:
-            self.full += squared
-
-
-def _add_layers(
-    scored: Scored, variance: Tensor, seen: dict[str, tuple[Tensor, Tensor]], totals: dict[str, _Total]
-) -> None:
-    """Add one batch's squared per-example gradients of ΔW, task by task."""
-    names = list(seen)
-    tasks = [task for task in range(scored.logits.shape[1]) if bool(scored.labelled[:, task].any())]
-    for task in tasks:
-        target = (variance[:, task].sqrt() * scored.logits[:, task]).sum()
-        grads = torch.autograd.grad(target, [seen[name][1] for name in names], retain_graph=task != tasks[-1])
-        for name, grad in zip(names, grads, strict=True):
-            totals[name].add(grad, seen[name][0])
+def _behind(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

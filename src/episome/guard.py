@@ -1,8 +1,11 @@
 """What holds a retrain to its champion: EWC of ΔW, or what it is compared with, as `train.guard` says.
 
 All are weighed by `train.ewc_lambda`. EWC and learning without forgetting are in nats per example, so that one λ means
-the same of both; L2-SP has no unit of its own. SI and MAS are not here: they need what no prior keeps.
+the same of both; MAS and L2-SP are not, and what a λ of theirs does shows in the KL (`retraining`) alone. Where
+`train.memory` is ``none``, the champion's answers stand beside whichever guard it is, by `train.lwf_lambda`.
 """
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +13,20 @@ from numpy.typing import NDArray
 from episome import ewc, train
 from episome.classifier import Classifier, Examples
 from episome.learning import Train
-from episome.objective import EMPTY, Memory
+from episome.objective import Memory
+from episome.types import EpisomeError
 
 
 def fisher(classifier: Classifier, examples: Examples, numbers: Train, seed: int) -> ewc.Fisher:
     """What mattered to a training, kept as its retrain will need it."""
-    apart = numbers.guard == "ewc_factors"
-    return train.fisher(classifier, examples, numbers.fisher_rows, seed, full=numbers.fisher == "full", apart=apart)
+    apart, rows = numbers.guard == "ewc_factors", numbers.fisher_rows
+    state = train.fisher(classifier, examples, rows, seed, full=numbers.fisher == "full", apart=apart)
+    return replace(state, mas=train.mas(classifier, examples, rows, seed)) if numbers.guard == "mas" else state
 
 
-def memory(champion: Classifier, state: ewc.Fisher, fitting: Examples, numbers: Train) -> Memory:
+def memory(
+    champion: Classifier, state: ewc.Fisher, fitting: Examples, numbers: Train, replayed: Examples | None = None
+) -> Memory:
     """What a retrain remembers of its champion.
 
     Args:
@@ -27,14 +34,28 @@ def memory(champion: Classifier, state: ewc.Fisher, fitting: Examples, numbers: 
         state: its Fisher information, of all its versions.
         fitting: rows of the retrain.
         numbers: their guard says which memory.
+        replayed: rows of the champion to learn beside them.
+
+    Raises:
+        EpisomeError: the guard is MAS, and the champion was trained under another.
     """
-    if numbers.guard == "none":
-        return EMPTY
-    if numbers.guard == "lwf":
-        return Memory(answers=answers(champion, fitting, len(state.head_bias)))
+    given = answers(champion, fitting, len(state.head_bias)) if numbers.answers_lambda > 0 else None
+    weighed = _importance(champion, state, numbers)
+    prior = None if weighed is None else train.anchor(champion, weighed)
+    return Memory(prior=prior, answers=given, replayed=replayed)
+
+
+def _importance(champion: Classifier, state: ewc.Fisher, numbers: Train) -> ewc.Fisher | None:
+    """What the guard weighs a distance to the champion by; None where it measures none."""
+    if numbers.guard in ("none", "lwf"):
+        return None
     if numbers.guard == "l2sp":
-        state = level(champion, state)
-    return Memory(prior=train.anchor(champion, state))
+        return level(champion, state)
+    if numbers.guard == "mas":
+        if state.mas is None:
+            raise EpisomeError("the champion's Fisher has no MAS beside it; train it with train.guard: mas too")
+        return state.mas
+    return state
 
 
 def level(champion: Classifier, state: ewc.Fisher) -> ewc.Fisher:

@@ -9,7 +9,9 @@ from episome.sources import Count, Frozen, Name, Positive, Share
 Weight = Annotated[float, Field(ge=0)]
 Target = Literal["gc", "cpg", "orf"]
 """What `episome.auxiliary` can compute of a sequence."""
-Guard = Literal["ewc", "ewc_factors", "l2sp", "lwf", "none"]
+Guard = Literal["ewc", "ewc_factors", "mas", "l2sp", "lwf", "none"]
+Past = Literal["full", "coreset", "none"]
+"""What a retrain has of the rows that its champion was trained on."""
 
 
 class Auxiliary(Frozen):
@@ -50,8 +52,16 @@ class Train(Frozen):
             as their reverse complement.
         ewc_lambda: weight of what `guard` adds to a retrain, whichever it is; 0 switches off.
         guard: what holds a retrain to its prior. ``ewc``: elastic weight consolidation of ΔW. For comparison:
-            ``ewc_factors`` of A and B by themselves, ``l2sp`` all weights alike, ``lwf`` the champion's answers on the
-            new rows, ``none``.
+            ``ewc_factors`` of A and B by themselves, ``mas`` ΔW by another measure of importance, ``l2sp`` all weights
+            alike, ``lwf`` the champion's answers on the rows it learns from, ``none``.
+        ewc_kl_budget: nats per example by which a retrain's answers may leave the champion's: λ is then the smallest of
+            `ewc_lambda_grid` that keeps within it, and `ewc_lambda` is not used. None: `ewc_lambda` as it is.
+        ewc_lambda_grid: λ to try for the budget, rising.
+        memory: what a retrain learns from beside its new rows. ``full``: every row that is still held; ``coreset``: the
+            few that its prior keeps (`episome.coreset`); ``none``: none, with `lwf_lambda` instead.
+        coreset_per_class: rows of each class and task that a prior keeps, at most.
+        replay_share: what the coreset's rows count in a step, against 1 − this for the new ones; 0 switches off.
+        lwf_lambda: weight of KL(champion ‖ retrain) on the new rows where ``memory`` is ``none``; 0 switches off.
         fisher: what a training keeps for its retrain: row and column sums, or every weight's own.
         fisher_decay: of what the prior had gathered, added to what this training finds.
         retain_lambda: weight of the penalty towards the donor's ΔW, by the donor's importance.
@@ -78,12 +88,32 @@ class Train(Frozen):
     checkpoint_seconds: Positive
     ewc_lambda: Weight
     guard: Guard = "ewc"
+    ewc_kl_budget: Positive | None
+    ewc_lambda_grid: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    memory: Past
+    coreset_per_class: Count
+    replay_share: Annotated[float, Field(ge=0, lt=1)]
+    lwf_lambda: Weight
     retain_lambda: Weight
     distil_lambda: Weight
     joint_lambda: Weight
     fisher_rows: Count
     fisher: Literal["factored", "full"] = "factored"
     fisher_decay: Share = 1.0
+
+    @property
+    def answers_lambda(self) -> float:
+        """Weight of the champion's answers on the rows that a retrain learns from."""
+        distilled = self.lwf_lambda if self.memory == "none" else 0.0
+        return distilled + (self.ewc_lambda if self.guard == "lwf" else 0.0)
+
+    @model_validator(mode="after")
+    def _rising(self) -> "Train":
+        if list(self.ewc_lambda_grid) != sorted(set(self.ewc_lambda_grid)):
+            raise ValueError(f"ewc_lambda_grid: {', '.join(map(str, self.ewc_lambda_grid))}; wanted: rising")
+        if self.ewc_kl_budget is not None and self.guard == "none":
+            raise ValueError("ewc_kl_budget chooses λ of a guard, and guard is none; wanted: a guard, or null")
+        return self
 
     @model_validator(mode="after")
     def _something_to_turn(self) -> "Train":

@@ -2,6 +2,8 @@
 
 L = λ_joint · (BCE of the target's labels + λ_distil · distance) + BCE of the donor's labels, on batches of each drawn
 apart (λ_joint is 1 and the last term is missing without joint training), plus the penalties of `held_back` once a step.
+A retrain with a coreset: L = (1 − s) · L_new + s · BCE of the coreset's labels, s = `Train.replay_share`. As every step
+has both, what the past counts does not hang on how many rows are new.
 With auxiliary targets, weight · (mean squared error of each, mean over targets) stands beside the distance.
 Sources: learning without forgetting (Li & Hoiem 2016), of a donor on states instead of outputs, so that no donor row is
 needed; L2-SP (Li et al. 2018) weighted by importance (Kirkpatrick et al. 2017).
@@ -33,7 +35,8 @@ class Memory:
         states: float32 [n, d], pooled states of the n training rows at the start; by `Train.distil_lambda`.
         rows: training rows of the donor; by `Train.joint_lambda`.
         answers: float32 [n, L], the champion's logits of the n training rows, NaN where it has none; by
-            `Train.ewc_lambda`.
+            `Train.answers_lambda`.
+        replayed: training rows of the champion; by `Train.replay_share`.
     """
 
     prior: ewc.Anchor | None = None
@@ -41,6 +44,7 @@ class Memory:
     states: NDArray[np.float32] | None = None
     rows: Examples | None = None
     answers: NDArray[np.float32] | None = None
+    replayed: Examples | None = None
 
 
 EMPTY = Memory()
@@ -143,8 +147,21 @@ def lesson(
         states=states if numbers.distil_lambda > 0 else None,
         factor=factor,
         aside=aside,
-        answers=answers if numbers.ewc_lambda > 0 else None,
+        answers=answers if numbers.answers_lambda > 0 else None,
     )
+
+
+def lessons(
+    train: Examples, memory: Memory, numbers: Train, aside: Aside | None = None
+) -> tuple[Lesson, Lesson | None]:
+    """A training's own rows, and those that every step learns beside them."""
+    own, beside, theirs = 1.0, None, 1.0
+    if memory.replayed is not None and numbers.replay_share > 0:
+        own, beside, theirs = 1 - numbers.replay_share, memory.replayed, numbers.replay_share
+    elif memory.rows is not None and numbers.joint_lambda > 0:
+        own, beside = numbers.joint_lambda, memory.rows
+    first = lesson(train, numbers, states=memory.states, factor=own, aside=aside, answers=memory.answers)
+    return first, None if beside is None else lesson(beside, numbers, factor=theirs)
 
 
 def set_aside(classifier: Classifier, examples: Examples, numbers: Train) -> Aside | None:
@@ -200,7 +217,7 @@ def _distances(
         near = torch.from_numpy(rows.states[draw.rows])
         yield (features[:, : near.shape[1]] - near).square().mean(1).sum() * (numbers.distil_lambda / count)
     if rows.answers is not None:
-        yield divergence(torch.from_numpy(rows.answers[draw.rows]), logits).sum() * (numbers.ewc_lambda / count)
+        yield divergence(torch.from_numpy(rows.answers[draw.rows]), logits).sum() * (numbers.answers_lambda / count)
 
 
 def divergence(old: Tensor, new: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-from episome import balance, checkpoint, ewc, lora, objective, pace
+from episome import balance, checkpoint, ewc, lora, objective, pace, sensitivity
 from episome.batches import batches, mixed
 from episome.checkpoint import Standing
 from episome.classifier import Classifier, Examples, load_classifier, predict
@@ -26,7 +26,7 @@ from episome.pace import STEADY, Pace, thaw
 from episome.pretrain import cosine
 from episome.types import EpisomeError
 
-__all__ = ["Classifier", "Epoch", "Keep", "Step", "anchor", "fisher", "fit", "load_classifier", "predict"]
+__all__ = ["Classifier", "Epoch", "Keep", "Step", "anchor", "fisher", "fit", "load_classifier", "mas", "predict"]
 
 _FISHER_TOKENS = 2048
 _PARTS = 4  # batches per optimiser step, each of one length
@@ -130,16 +130,12 @@ class _Run:
         numbers, ease = objective.eased(numbers, memory)
         self.classifier, self.val, self.numbers, self.pace = classifier, val, numbers, pace_
         self.memory, self.seed = memory, seed
-        beside = memory.rows if numbers.joint_lambda > 0 else None
-        factor = 1.0 if beside is None else numbers.joint_lambda
         aside = objective.set_aside(classifier, train, numbers)
-        self.lesson = objective.lesson(
-            train, numbers, states=memory.states, factor=factor, aside=aside, answers=memory.answers
-        )
-        self.beside = None if beside is None else objective.lesson(beside, numbers)
-        self.order = [_order(train, numbers, seed, epoch) for epoch in range(numbers.epochs)]
+        self.lesson, self.beside = objective.lessons(train, memory, numbers, aside)
+        beside, epochs = self.beside, range(numbers.epochs)
+        self.order = [_order(train, numbers, seed, epoch) for epoch in epochs]
         self.order_beside = [
-            [] if beside is None else _order(beside, numbers, seed + 1, epoch) for epoch in range(numbers.epochs)
+            [] if beside is None else _order(beside.examples, numbers, seed + 1, epoch) for epoch in epochs
         ]
         classifier.recompute(on=numbers.gradient_checkpointing)
         self.total = sum(map(len, self.order))
@@ -258,19 +254,23 @@ _COUNTERS = ("epoch", "at", "number", "waited", "frozen", "factor", "losses", "s
 def fisher(
     classifier: Classifier, examples: Examples, rows: int, seed: int, *, full: bool = False, apart: bool = False
 ) -> ewc.Fisher:
-    """Fisher information of adapter and head on at most `rows` rows, drawn by `seed`; kept as `ewc.fisher` says."""
+    """Fisher information of adapter and head on at most `rows` rows drawn by `seed`; see `sensitivity.fisher`."""
+    scored = _scored(classifier, examples, rows, seed)
+    return sensitivity.fisher(list(lora.layers(classifier.encoder)), scored, full=full, apart=apart)
+
+
+def mas(classifier: Classifier, examples: Examples, rows: int, seed: int) -> ewc.Fisher:
+    """MAS of adapter and head on the rows that `fisher` would draw."""
+    return sensitivity.mas(list(lora.layers(classifier.encoder)), _scored(classifier, examples, rows, seed))
+
+
+def _scored(classifier: Classifier, examples: Examples, rows: int, seed: int) -> Iterator[sensitivity.Scored]:
     classifier.eval()
-    rng = np.random.default_rng(seed)
-    kept = np.sort(rng.permutation(len(examples.encodings))[:rows])
-    lengths = np.asarray(examples.lengths)[kept]
-
-    def scored() -> Iterator[ewc.Scored]:
-        for at in batches(lengths, _FISHER_TOKENS):
-            features = classifier.features(*classifier.batch(examples, kept[at]))
-            labelled = torch.from_numpy(examples.labels[kept[at]] >= 0)
-            yield ewc.Scored(logits=classifier.head(features), features=features, labelled=labelled)
-
-    return ewc.fisher(list(lora.layers(classifier.encoder)), scored(), full=full, apart=apart)
+    kept = np.sort(np.random.default_rng(seed).permutation(len(examples.encodings))[:rows])
+    for at in batches(np.asarray(examples.lengths)[kept], _FISHER_TOKENS):
+        features = classifier.features(*classifier.batch(examples, kept[at]))
+        labelled = torch.from_numpy(examples.labels[kept[at]] >= 0)
+        yield sensitivity.Scored(logits=classifier.head(features), features=features, labelled=labelled)
 
 
 def anchor(classifier: Classifier, state: ewc.Fisher) -> ewc.Anchor:

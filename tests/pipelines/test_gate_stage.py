@@ -123,6 +123,7 @@ def held_to(**lineage: Any) -> Path:
     bundle.write_card(fresh, replace(card, lineage=replace(card.lineage, **lineage)))
     name = paths.prior_name(SPECIES, bundle.digest(fresh))
     micro.change(Path("params.yaml"), "species", SPECIES, "prior", to=name)
+    paths.pinned(name).mkdir()
     return fresh.rename(paths.prior(name))
 
 
@@ -187,7 +188,7 @@ def test_a_version_equal_to_its_champion_passes(lab: Path) -> None:
     prior = held_to()
     report = judged()
     assert report["passed"]
-    assert report["prior"] == prior.name
+    assert report["prior"] == prior.parent.name
     assert report["prior_bundle"] == bundle.digest(prior)
     drift = [
         (c["name"], c["suite"], c["value"]) for c in report["checks"] if c["name"] in {"calibration", "kl", "flips"}
@@ -209,7 +210,7 @@ def test_a_version_equal_to_its_champion_passes(lab: Path) -> None:
 
 def test_a_version_that_forgot_fails_with_suite_and_loss(lab: Path) -> None:
     prior = held_to()
-    project.train(lab, seed=2, prior=prior.name)
+    project.train(lab, seed=2, prior=prior.parent.name)
     balance(paths.bundle(SPECIES))
     report = judged()
     forgotten = [check for check in report["checks"] if check["name"] == "retention"]
@@ -264,11 +265,11 @@ def test_a_champion_that_does_not_verify_fails_the_gate(lab: Path) -> None:
 def test_a_champion_of_another_name_fails_the_gate(lab: Path) -> None:
     prior = held_to()
     other = f"{SPECIES}-{'0' * 12}"
-    prior.rename(paths.prior(other))
+    prior.parent.rename(paths.pinned(other))
     micro.change(Path("params.yaml"), "species", SPECIES, "prior", to=other)
     report = judged()
     assert failed(report) == [("prior", "")]
-    assert f"which would be {prior.name}" in next(c["message"] for c in report["checks"] if c["name"] == "prior")
+    assert f"which would be {prior.parent.name}" in next(c["message"] for c in report["checks"] if c["name"] == "prior")
 
 
 def test_a_sequence_that_training_saw_fails_the_gate_and_related_ones_are_told(lab: Path) -> None:

@@ -35,7 +35,7 @@ from episome import bundle
 print("talking on stdout")
 entry = yaml.safe_load(Path("params.yaml").read_text())["species"]["human_sim"]
 rows = Path("releases", entry["release"], entry["release"] + ".csv").read_text().splitlines()
-bundle.verify(Path("prior") / entry["prior"])
+bundle.verify(Path("prior") / entry["prior"] / "champion")
 if len(rows) > 3:
     sys.exit("too many rows")
 passed = len(rows) == 2
@@ -177,7 +177,7 @@ def test_a_retrain_tracks_its_inputs_runs_the_pipeline_and_says_the_verdict(
 
     entry = params.read().of(SPECIES)
     assert entry.prior == paths.prior_name(SPECIES, digest)
-    assert bundle.digest(Path("prior") / entry.prior) == digest
+    assert bundle.digest(paths.prior(entry.prior)) == digest
     assert Path(f"prior/{entry.prior}.dvc").is_file()
     assert Path(f"releases/{entry.release}.dvc").is_file()
     assert subprocess.run(["git", "check-ignore", "-q", f"prior/{entry.prior}"], check=False).returncode == 0
