@@ -114,8 +114,6 @@ def _ends(task: str, metric: str, data: pd.DataFrame) -> Panel:
 
 def _seeds(figure: Canvas, data: pd.DataFrame, unit: str) -> None:
     axes, labels = figure.add_subplot(), []
-    if data["value"].isna().any():
-        axes.margins(x=0.35)  # room for how many are without
     for i, ((target, donor), part) in enumerate(data.groupby(["target", "donor"], sort=False)):
         labels.append(arrow((str(donor), str(target))))
         colour, marker = look((), "") if donor == "base" else look(("donor",), "donor")
@@ -136,9 +134,13 @@ def _seeds(figure: Canvas, data: pd.DataFrame, unit: str) -> None:
     axes.set_yticks(range(len(labels)), labels, fontsize=9)
     axes.set(xlabel=unit, ylim=(len(labels) - 0.4, -0.6))
     if unit == "epoch":
+        axes.set_xlim(0, data["epochs"].max() + 1)
         whole(axes, 5)
     else:
         few(axes)
+    if data["value"].isna().any():
+        left, right = axes.get_xlim()
+        axes.set_xlim(left, right + 0.5 * (right - left))  # room for how many are without
     if unit == "epoch":
         whole(axes, 5)
     axes.margins(x=0.2)
