@@ -8,15 +8,17 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from episome import agreement, bundle, dataset, isolation, params
+from episome import agreement, bundle, dataset, isolation, params, probe
 from episome.bundle import BundleError
-from episome.gate import Check, Limits, Scored, beats_chance, compare, gain, suites
-from episome.params import Gate, Params
+from episome.gate import Check, Limits, Scored, beats_chance, compare, gain, over_baseline, suites
+from episome.gateparams import Gate
+from episome.params import Params
 from episome.runtime import Adapter, Engine, Floats
 from episome.types import EpisomeError
 from pipelines import paths
@@ -98,14 +100,16 @@ def _judged(engine: Engine, species: str, chosen: Params) -> Iterator[Check]:
         return
     bounds = limits(chosen)
     rows = dataset.read(paths.windows(species) / "rows.parquet")
-    test = rows[rows["split"] == "test"]
+    test, evaluated = rows[rows["split"] == "test"], _evaluated(species)
     for task in challenger.card.tasks:
         asked = _labelled(test, task.name)
-        scored = _scored(engine, challenger, asked, task.name)
-        yield beats_chance(task.name, asked[dataset.label_column(task.name)], asked["group"], scored, bounds)
+        labels, scored = asked[dataset.label_column(task.name)], _scored(engine, challenger, asked, task.name)
+        yield beats_chance(task.name, labels, asked["group"], scored, bounds)
+        kmers, least = evaluated[task.name]["baseline"]["mcc"]["value"], chosen.gate.min_over_baseline_mcc
+        yield over_baseline(task.name, labels, scored, kmers, bounds, least=least)
     prior = chosen.of(species).prior
     if prior == "none":
-        message = "no champion to compare with: retention, calibration, KL and flips are of retrains alone"
+        message = "no champion to compare with: retention, gain, probe, calibration, KL and flips are of retrains alone"
         yield Check(name="champion", passed=True, message=message)
         return
     loads, champion = _added(engine, paths.prior(prior), species, "champion")
@@ -114,6 +118,12 @@ def _judged(engine: Engine, species: str, chosen: Params) -> Iterator[Check]:
         yield _named(champion, prior, species)
         yield _here(champion, rows)
         yield from _kept(_Compared(engine, champion, challenger), rows, bounds, chosen.gate)
+
+
+def _evaluated(species: str) -> dict[str, Any]:
+    """Task → what stage `evaluate` found on the same test rows."""
+    found: dict[str, Any] = json.loads(paths.evaluation(species).read_text(encoding="utf-8"))["tasks"]
+    return found
 
 
 def _isolation(species: str, chosen: Params) -> Check:
@@ -182,10 +192,37 @@ def _kept(both: _Compared, rows: pd.DataFrame, limits: Limits, allowed: Gate) ->
             yield compare(suite, labels, groups, old, new, limits)
         for name in sorted(spoken - trained):
             at = release == name
-            yield gain(f"{task}/{name}", labels[at], groups[at], old.where(at), new.where(at), limits)
+            less = allowed.min_gain_mcc
+            yield gain(f"{task}/{name}", labels[at], groups[at], old.where(at), new.where(at), limits, least=less)
         at = np.isin(release, sorted(trained))
         yield agreement.calibration(task, labels[at], old.where(at), new.where(at), most=allowed.max_ece_increase)
+        yield _probed(both, task, labelled[labelled["release"].isin(trained)], limits, allowed)
     yield from _golden(both, allowed)
+
+
+def _probed(both: _Compared, name: str, rows: pd.DataFrame, limits: Limits, allowed: Gate) -> Check:
+    """Whether the states still tell a task: a probe learns from the champion's own rows and answers its test rows."""
+    drawn = np.random.default_rng(limits.seed)
+    kept = [drawn.permutation(np.flatnonzero(rows["split"] == side))[: allowed.probe_rows] for side in ("train", "val")]
+    used = rows.iloc[np.sort(np.concatenate([*kept, np.flatnonzero(rows["split"] == "test")]))]
+    held = probe.Held(
+        labels=used[dataset.label_column(name)].to_numpy(),
+        groups=used["group"].to_numpy(str),
+        splits=used["split"].to_numpy(str),
+    )
+    if told := probe.unfit(name, held, limits.min_rows):
+        return told
+    old, new = (_states(both.engine, each, used, name) for each in (both.champion, both.challenger))
+    return probe.check(name, held, old, new, limits, most=allowed.max_probe_loss_mcc)
+
+
+def _states(engine: Engine, adapter: Adapter, rows: pd.DataFrame, name: str) -> Floats:
+    """What the head of a task sees of the encoder: the mean state, and of a site the state of its centre too."""
+    centre = _centre(adapter, name)
+    prepared = [engine.prepare(sequence, centre) for sequence in rows["sequence"]]
+    if centre is None:
+        return engine.logits([(each, adapter.slot) for each in prepared])[1]
+    return engine.states(prepared, adapter.slot)
 
 
 def _golden(both: _Compared, allowed: Gate) -> Iterator[Check]:
@@ -211,8 +248,7 @@ def _labelled(rows: pd.DataFrame, task: str) -> pd.DataFrame:
 
 def _scored(engine: Engine, adapter: Adapter, rows: pd.DataFrame, name: str) -> Scored:
     """Calibrated probabilities of one task, with the version's own temperature and threshold."""
-    task = adapter.card.tasks[_column(adapter, name)]
-    centre = task.window // 2 if task.scope == "site" and task.window is not None else None
+    centre = _centre(adapter, name)
     prepared = [(engine.prepare(sequence, centre), adapter.slot) for sequence in rows["sequence"]]
     return _called(adapter, engine.logits(prepared)[0], name)
 
@@ -228,6 +264,12 @@ def _calibrated(adapter: Adapter, logits: Floats, name: str) -> NDArray[np.float
     """Logits of one task, divided by the version's own temperature."""
     column = _column(adapter, name)
     return logits[:, column].astype(np.float64) / adapter.card.tasks[column].temperature
+
+
+def _centre(adapter: Adapter, name: str) -> int | None:
+    """Base that a task's rows are centred on; None of a task that has none."""
+    task = adapter.card.tasks[_column(adapter, name)]
+    return task.window // 2 if task.scope == "site" and task.window is not None else None
 
 
 def _column(adapter: Adapter, name: str) -> int:

@@ -21,6 +21,7 @@ PACKAGES = ("episome", "pipelines")
 # Values, not behaviour: params.yaml's values are under `params` of each stage, and a path or a type computes nothing.
 NEUTRAL = {
     "episome",
+    "episome.gateparams",
     "episome.headparams",
     "episome.learning",
     "episome.limits",

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from episome import gate
-from episome.gate import Check, Limits, Scored, Suite, beats_chance, gain, suites
+from episome.gate import Check, Limits, Scored, Suite, beats_chance, gain, over_baseline, suites
+from episome.metrics import mcc
 
 LIMITS = Limits(max_loss=0.03, min_rows=40, confidence=0.95, bootstrap=400, seed=7)
 
@@ -156,33 +157,63 @@ def test_a_loss_in_a_pool_is_refused_and_says_who_is_in_it() -> None:
     assert "a (80 rows)" in check.message
 
 
-def test_a_new_suite_is_told_and_refuses_nothing() -> None:
+def test_a_new_suite_is_told_and_refuses_nothing_where_no_gain_is_asked_for() -> None:
     labels, groups, champion = suite(1000, 0.3)
     _, _, better = suite(1000, 0.9, seed=1)
-    check = gain("donor/added", labels, groups, champion, better, LIMITS)
+    check = gain("donor/added", labels, groups, champion, better, LIMITS, least=None)
     assert (check.name, check.suite, check.n, check.limit) == ("gain", "donor/added", 1000, None)
     assert check.loss == compare("donor/added", labels, groups, champion, better, LIMITS).loss
     assert check.low is not None
     assert check.low > 0.4
     assert check.message.startswith("donor/added: MCC 0.")
-    worse = gain("donor/added", labels, groups, better, champion, LIMITS)
+    worse = gain("donor/added", labels, groups, better, champion, LIMITS, least=None)
     assert worse.passed
     assert worse.high == pytest.approx(-check.low, abs=0.01)
 
 
+def test_new_rows_that_are_surely_answered_worse_are_refused_and_doubt_is_not() -> None:
+    labels, groups, champion = suite(1000, 0.9)
+    _, _, worse = suite(1000, 0.3, seed=1)
+    check = gain("donor/added", labels, groups, champion, worse, LIMITS, least=0.0)
+    assert (check.passed, check.limit) == (False, 0.0)
+    assert "surely less than +0.000 (gate.min_gain_mcc)" in check.message
+    assert gain("donor/added", labels, groups, champion, champion, LIMITS, least=0.0).passed
+    one = flipped(champion, np.flatnonzero(champion.calls() == (labels == 1))[:1])
+    doubtful = gain("donor/added", labels, groups, champion, one, LIMITS, least=0.0)
+    assert doubtful.loss is not None
+    assert doubtful.loss > 0
+    assert doubtful.passed
+    assert not gain("donor/added", labels, groups, champion, champion, LIMITS, least=0.01).passed
+
+
 def test_a_new_suite_of_too_few_rows_is_said_to_be_untested() -> None:
     labels, groups, champion = suite(38, 0.9)
-    check = gain("donor/added", labels, groups, champion, champion, LIMITS)
+    check = gain("donor/added", labels, groups, champion, champion, LIMITS, least=0.0)
     assert check.passed
     assert "not tested, 38 rows came, 40 needed; once promoted it is judged in a pool" in check.message
     assert (check.loss, check.needed) == (None, 40)
+    assert gain("donor/added", labels, groups, champion, flipped(champion, np.arange(38)), LIMITS, least=0.0).passed
 
 
 def test_a_new_suite_without_a_test_row_is_refused() -> None:
     nothing = np.array([], int)
-    check = gain("donor/added", nothing, nothing.astype(str), version(nothing), version(nothing), LIMITS)
+    check = gain("donor/added", nothing, nothing.astype(str), version(nothing), version(nothing), LIMITS, least=None)
     assert not check.passed
     assert "state `test` in the column `split`" in check.message
+
+
+def test_k_mers_that_do_as_well_are_told_and_refused_only_where_params_ask_for_more() -> None:
+    labels, _, good = suite(1000, 0.9)
+    value = mcc(labels, good.probabilities, good.threshold)
+    told = over_baseline("donor", labels, good, value, LIMITS, least=None)
+    assert (told.name, told.suite, told.passed, told.value, told.n) == ("baseline", "donor", True, 0, 1000)
+    assert told.message.endswith("; no better than those")
+    assert over_baseline("donor", labels, good, value - 0.1, LIMITS, least=0.1).passed
+    short = over_baseline("donor", labels, good, value - 0.1, LIMITS, least=0.11)
+    assert not short.passed
+    assert short.message.endswith("; +0.100 is less than +0.110 (gate.min_over_baseline_mcc)")
+    few = over_baseline("donor", labels[:39], good.where(np.arange(1000) < 39), 1.0, LIMITS, least=0.5)
+    assert (few.passed, few.value, few.needed) == (True, None, 40)
 
 
 def test_an_inconclusive_suite_fails_and_about_as_many_rows_as_it_asks_for_pass() -> None:

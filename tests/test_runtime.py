@@ -14,7 +14,7 @@ import onnxruntime as ort
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from episome import bundle
+from episome import bundle, runtime
 from episome.bundle import BundleError, CalibratedTask, Card, Golden
 from episome.runtime import Engine, Row, _runs
 from episome.types import EpisomeError
@@ -71,6 +71,27 @@ def test_a_row_is_the_same_to_the_bit_whatever_shares_its_run(home: Path, engine
     for count in (1, 2, 5):
         parts = [engine.logits(rows[start : start + count])[0] for start in range(0, len(rows), count)]
         assert np.concatenate(parts).tobytes() == together.tobytes()
+
+
+def test_states_are_what_a_head_is_fed(home: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapters = [engine.add(home / name) for name in ("human_sim", "fish_sim")]
+    asked = [(toy.dna(seed, 40 + 20 * (seed % 3)), (None, seed)[seed % 2]) for seed in range(9)]
+    prepared = [engine.prepare(*each) for each in asked]
+    for adapter in adapters:
+        logits, pooled = engine.logits([(each, adapter.slot) for each in prepared])
+        states = engine.states(prepared, adapter.slot)
+        size = engine.card.model.hidden_size
+        assert states.shape == (9, 2 * size)
+        assert states[:, :size].tobytes() == pooled.tobytes()
+        head = load_file(adapter.folder / "head.safetensors")
+        features = np.concatenate([states, np.stack([each.composition for each in prepared])], axis=1)
+        wanted = features @ head["weight"].T + head["bias"]
+        assert np.abs(logits[:, : len(adapter.card.tasks)] - wanted).max() < 1e-4
+        monkeypatch.setattr(runtime, "_HANDED_ON", 1)
+        assert engine.states(prepared, adapter.slot).tobytes() == states.tobytes()
+    assert engine.states([], adapters[0].slot).shape == (0, 2 * size)
+    with pytest.raises(EpisomeError, match="no adapter in slot 9; slots in use"):
+        engine.states(prepared, 9)
 
 
 def test_species_answer_differently(home: Path, engine: Engine) -> None:

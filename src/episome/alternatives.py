@@ -8,12 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from episome import lora
+from episome import probe as linear
 from episome.batches import Indices, batches, mixed
 from episome.classifier import Classifier, Examples
 from episome.learning import Train
@@ -25,9 +24,6 @@ from episome.types import EpisomeError
 
 HEAD_ONLY = Pace(group_rates=(0.0, 0.0, 0.0), frozen_share=1.0)
 """No adapter layer learns; those that thaw do so at a rate of 0."""
-
-PROBE_PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
-"""Grid of C (inverse L2 penalty on standardised states) of the linear probe; validation AUROC chooses."""
 
 _PARTS = 4
 _TOKENS = 8192
@@ -94,12 +90,8 @@ def probe(subject: Classifier, rows: tuple[Examples, Examples, Examples], task: 
     """
     width = subject.head.state.shape[1] // (1 if subject.tasks[task].scope == "site" else 2)
     states = [_states(subject, each)[:, :width] for each in rows]
-    scaler = StandardScaler().fit(states[0])
-    fitting, judging, testing = map(scaler.transform, states)
-    labels, answers = rows[0].labels[:, task], rows[1].labels[:, task]
-    fits = [LogisticRegression(C=c, max_iter=2000, tol=1e-3).fit(fitting, labels) for c in PROBE_PENALTIES]
-    best = max(fits, key=lambda fit: roc_auc_score(answers, fit.decision_function(judging)))
-    return np.asarray(best.decision_function(judging)), np.asarray(best.decision_function(testing))
+    fitted = linear.fit(states[0], rows[0].labels[:, task], states[1], rows[1].labels[:, task])
+    return fitted.logits(states[1]), fitted.logits(states[2])
 
 
 def size(subject: Classifier, method: Method) -> int:

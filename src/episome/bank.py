@@ -67,6 +67,17 @@ class Snapshot:
         grown.head_weight[row, : len(weight)], grown.head_bias[row, : len(bias)] = weight, bias
         return grown
 
+    def handing_on(self, slot: int, first: int, count: int) -> "Snapshot":
+        """One adapter alone, whose head hands on `count` features from `first` as its logits, to the bit.
+
+        Each is a sum of products of which one is the feature and the others are 0.
+        """
+        row = self.rows[slot]
+        weight = np.zeros((1, count, self.head_weight.shape[2]), np.float32)
+        weight[0, np.arange(count), first + np.arange(count)] = 1
+        factors, bias = self.factors[row : row + 1], np.zeros((1, count), np.float32)
+        return Snapshot(factors=factors, head_weight=weight, head_bias=bias, rows={slot: 0})
+
 
 def empty(*, rows: int, width: int, features: int) -> Snapshot:
     """A bank of `rows` free rows."""

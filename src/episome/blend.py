@@ -61,21 +61,39 @@ def blend(sources: Sequence[Source], rank: int) -> Blend:
     """
     if not sources:
         raise EpisomeError("a blend of no donor; wanted at least one")
-    first = sources[0].factors
-    for other in sources[1:]:
-        if odd := sorted(first.keys() ^ other.factors.keys())[:4]:
-            raise EpisomeError(f"donors adapt different layers, e.g. {odd}; train them with one lora.targets")
     shares = weights([source.distance for source in sources])
+    parts = [(share * source.scale, source.factors) for share, source in zip(shares, sources, strict=True)]
+    factors, lost = mixed(parts, rank)
+    return Blend(factors=factors, weights=shares, lost=lost)
+
+
+def mixed(parts: Sequence[tuple[float, Mapping[str, Tensor]]], rank: int) -> tuple[dict[str, Tensor], float]:
+    """The sum of weighted products, cut to `rank`.
+
+    Args:
+        parts: weight and factors of each, under names that hold ``lora_A`` or ``lora_B``.
+        rank: of the result.
+
+    Returns:
+        factors, float32, and what `Blend.lost` says.
+
+    Raises:
+        EpisomeError: two parts adapt different layers.
+    """
+    first = parts[0][1]
+    for _, other in parts[1:]:
+        if odd := sorted(first.keys() ^ other.keys())[:4]:
+            raise EpisomeError(f"adapters of different layers, e.g. {odd}; train them with one lora.targets")
     factors: dict[str, Tensor] = {}
     kept = whole = 0.0
     for name in (key for key in first if _B in key):
         below = name.replace(_B, _A)
-        left = torch.cat([w * s.scale * s.factors[name].double() for w, s in zip(shares, sources, strict=True)], dim=1)
-        right = torch.cat([s.factors[below].double() for s in sources], dim=0)
+        left = torch.cat([weight * each[name].double() for weight, each in parts], dim=1)
+        right = torch.cat([each[below].double() for _, each in parts], dim=0)
         b, a, values = _cut(left, right, rank)
         factors[name], factors[below] = b.float().contiguous(), a.float().contiguous()
         kept, whole = kept + float((values[:rank] ** 2).sum()), whole + float((values**2).sum())
-    return Blend(factors=factors, weights=shares, lost=1 - kept / whole if whole > 0 else 0.0)
+    return factors, 1 - kept / whole if whole > 0 else 0.0
 
 
 def _cut(left: Tensor, right: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -149,13 +149,12 @@ def compare(
     labels, groups = np.asarray(labels)[suite.rows], np.asarray(groups)[suite.rows]
     champion, challenger = champion.where(suite.rows), challenger.where(suite.rows)
     floor, n = -limits.max_loss, len(labels)
-    change = _change(labels, groups, champion, challenger, limits) if n else None
+    change = change_between(labels, groups, champion, challenger, limits) if n else None
     if change is None or n < limits.min_rows:
         needed = max(limits.min_rows, change.needed(limits.max_loss) if change else 0)
         message = _too_few(suite.name, n, needed, "retention") + (f"; {suite.why}" if suite.why else "")
         return Check(name="retention", suite=suite.name, passed=False, message=message, n=n, limit=floor, needed=needed)
-    passed = change.low > floor
-    verdict, lacking = ("kept", None) if passed else _why(change, limits)
+    verdict, lacking = change.verdict(limits.max_loss, "gate.max_loss_mcc")
     message = (
         f"{suite.name}: MCC {change.old:.3f} -> {change.new:.3f} on {n} rows, "
         f"lower bound of the change {change.low:+.3f}; {verdict}"
@@ -163,7 +162,7 @@ def compare(
     return Check(
         name="retention",
         suite=suite.name,
-        passed=passed,
+        passed=change.low > floor,
         message=message + (f"; {suite.why}" if suite.why else ""),
         loss=round(change.loss, 6),
         low=change.low,
@@ -181,10 +180,21 @@ def gain(
     champion: Scored,
     challenger: Scored,
     limits: Limits,
+    *,
+    least: float | None,
 ) -> Check:
-    """What a suite gained that the champion was not trained on: told, and no reason to refuse.
+    """What a suite gained that the champion was not trained on; refused where it is surely less than `least`.
 
-    Only a suite without any test row is refused: once promoted, nobody could say whether it is kept.
+    A suite without any test row is refused as well: once promoted, nobody could say whether it is kept.
+
+    Args:
+        suite: its name.
+        labels: 0 or 1, one per row.
+        groups: homology cluster of each row.
+        champion: its answers to these rows.
+        challenger: likewise.
+        limits: how sure one must be.
+        least: MCC that the upper confidence bound of the gain may not be under; None: told alone.
     """
     labels = np.asarray(labels)
     n = len(labels)
@@ -194,11 +204,12 @@ def gain(
             "state `test` in the column `split` of some"
         )
         return Check(name="gain", suite=suite, passed=False, message=message, n=n, needed=limits.min_rows)
-    change = _change(labels, groups, champion, challenger, limits)
+    change = change_between(labels, groups, champion, challenger, limits)
     if n < limits.min_rows:
         needed = max(limits.min_rows, change.needed(limits.max_loss))
         message = f"{suite}: not tested, {n} rows came, {needed} needed; once promoted it is judged in a pool"
         return Check(name="gain", suite=suite, passed=True, message=message, n=n, needed=needed)
+    passed = least is None or change.high >= least
     message = (
         f"{suite}: MCC {change.old:.3f} -> {change.new:.3f} on {n} new rows, "
         f"change between {change.low:+.3f} and {change.high:+.3f}"
@@ -206,12 +217,13 @@ def gain(
     return Check(
         name="gain",
         suite=suite,
-        passed=True,
-        message=message,
+        passed=passed,
+        message=message if passed else f"{message}; surely less than {least:+.3f} (gate.min_gain_mcc)",
         loss=round(change.loss, 6),
         low=change.low,
         high=change.high,
         n=n,
+        limit=least,
     )
 
 
@@ -237,8 +249,37 @@ def beats_chance(
     return Check(name="beats_chance", suite=task, passed=low > 0, message=message, low=low, high=high, n=n, limit=0.0)
 
 
+def over_baseline(
+    task: str, labels: ArrayLike, version: Scored, baseline: float, limits: Limits, *, least: float | None
+) -> Check:
+    """Whether a task's MCC is above that of k-mers alone by `least`: point estimates on the same test rows.
+
+    Args:
+        task: its name.
+        labels: 0 or 1, one per row.
+        version: its answers to these rows.
+        baseline: MCC of the k-mers on these rows.
+        limits: fewest rows.
+        least: MCC by which it must be better; None: told alone.
+    """
+    labels = np.asarray(labels)
+    n = len(labels)
+    if n < limits.min_rows:
+        message = f"{task}: not compared with k-mers alone, {n} test rows came, {limits.min_rows} needed"
+        return Check(name="baseline", suite=task, passed=True, message=message, n=n, needed=limits.min_rows)
+    value = mcc(labels, version.probabilities, version.threshold)
+    over = round(value - baseline, 6)
+    passed = least is None or over >= least
+    message = f"{task}: MCC {value:.3f} where k-mers alone have {baseline:.3f} on the same {n} rows"
+    if not passed:
+        message += f"; {over:+.3f} is less than {least:+.3f} (gate.min_over_baseline_mcc)"
+    elif over <= 0:
+        message += "; no better than those"
+    return Check(name="baseline", suite=task, passed=passed, message=message, n=n, limit=least, value=over)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Change:
+class Change:
     """MCC of both versions on `n` rows, and one-sided lower and upper bound of its change."""
 
     n: int
@@ -255,20 +296,35 @@ class _Change:
         """Rows on which a loss of `room` more than the observed one is ruled out as surely as it is missed."""
         return _rows(self.n, -self.low - self.loss, room)
 
+    def verdict(self, most: float, key: str) -> tuple[str, int | None]:
+        """Kept, forgotten, or too few rows to rule it out: how many would do if the observed loss were the true one.
 
-def _change(
+        Args:
+            most: MCC that may be lost.
+            key: of params.yaml, that says so.
+        """
+        if self.low > -most:
+            return "kept", None
+        if self.loss >= most:
+            return f"lost {self.loss:.3f} MCC where {most:.3f} is allowed ({key})", None
+        needed = self.needed(most - self.loss)
+        return f"inconclusive: {self.n} rows came, about {needed} needed to rule out a loss of {most:.3f}", needed
+
+
+def change_between(
     labels: NDArray[Any],
     groups: Sequence[str] | ArrayLike,
     champion: Scored,
     challenger: Scored,
     limits: Limits,
-) -> _Change:
+) -> Change:
+    """What two versions answer to the same rows, with a paired bootstrap over homology clusters."""
     drawn = draws(groups, limits.bootstrap, limits.seed)
     low, high = _bounds(
         mcc_draws(labels, challenger.calls(), drawn) - mcc_draws(labels, champion.calls(), drawn), limits
     )
     old, new = (mcc(labels, version.probabilities, version.threshold) for version in (champion, challenger))
-    return _Change(n=len(labels), old=old, new=new, low=low, high=high)
+    return Change(n=len(labels), old=old, new=new, low=low, high=high)
 
 
 def _bounds(resampled: Floats, limits: Limits) -> tuple[float, float]:
@@ -288,15 +344,3 @@ def _rows(n: int, half: float, room: float) -> int:
 
 def _too_few(what: str, n: int, needed: int, of: str) -> str:
     return f"{what}: too few to tell of {of}: {n} rows came, {needed} needed (gate.min_rows, gate.max_loss_mcc)"
-
-
-def _why(change: _Change, limits: Limits) -> tuple[str, int | None]:
-    """Forgotten, or too few rows to rule it out: how many would do if the observed loss were the true one."""
-    room = limits.max_loss - change.loss
-    if room <= 0:
-        return f"lost {change.loss:.3f} MCC where {limits.max_loss:.3f} is allowed (gate.max_loss_mcc)", None
-    needed = change.needed(room)
-    return (
-        f"inconclusive: {change.n} rows came, about {needed} needed to rule out a loss of {limits.max_loss:.3f}",
-        needed,
-    )

@@ -64,6 +64,7 @@ class Train(Frozen):
         lwf_lambda: weight of KL(champion ‖ retrain) on the new rows where ``memory`` is ``none``; 0 switches off.
         fisher: what a training keeps for its retrain: row and column sums, or every weight's own.
         fisher_decay: of what the prior had gathered, added to what this training finds.
+        interpolate: t of a retrain's ΔW = (1 − t) champion + t trained, mixed as products (`heir.retreat`).
         retain_lambda: weight of the penalty towards the donor's ΔW, by the donor's importance.
         distil_lambda: weight of the squared distance to the donor's pooled states.
         joint_lambda: λ of L = L_donor + λ L_target, on rows of both; 0 trains on the target's alone.
@@ -100,6 +101,7 @@ class Train(Frozen):
     fisher_rows: Count
     fisher: Literal["factored", "full"] = "factored"
     fisher_decay: Share = 1.0
+    interpolate: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     @property
     def answers_lambda(self) -> float:

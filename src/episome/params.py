@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from episome.gateparams import Gate, Retrain, climbed
 from episome.headparams import Head
 from episome.learning import Train, Tune
 from episome.limits import Check
@@ -143,30 +144,6 @@ class Export(Frozen):
     tolerance: Positive
 
 
-class Gate(Frozen):
-    """When a retrained version counts as having forgotten, or as answering otherwise.
-
-    Attributes:
-        max_loss_mcc: MCC an old suite may lose, by the lower confidence bound of the change.
-        confidence: one-sided, of that bound.
-        bootstrap: draws of homology groups.
-        min_rows: fewest test rows of a suite.
-        max_ece_increase: calibration error that old rows may gain.
-        max_kl: nats by which answers to golden sequences may diverge, in the mean.
-        max_flips: share of golden sequences that may be called otherwise.
-        max_leak: share of test rows whose very sequence training or calibration saw.
-    """
-
-    max_loss_mcc: Annotated[float, Field(ge=0)]
-    confidence: Share
-    bootstrap: Count
-    min_rows: Count
-    max_ece_increase: Share
-    max_kl: Annotated[float, Field(ge=0)]
-    max_flips: Share
-    max_leak: Share
-
-
 class Registry(Frozen):
     """Names in MLflow and the folder of the shelf."""
 
@@ -195,6 +172,7 @@ class Params(Frozen):
     rivals: Rivals
     export: Export
     gate: Gate
+    retrain: Retrain
     registry: Registry
     serve: Serve
     monitor: Monitor
@@ -251,6 +229,12 @@ class Params(Frozen):
             follow([key])
         return self
 
+    @model_validator(mode="after")
+    def _rungs_are_of_train(self) -> "Params":
+        for key in self.species:
+            self.ladder_of(key)
+        return self
+
     def task(self, name: str) -> Task:
         """The task of that name.
 
@@ -283,6 +267,19 @@ class Params(Frozen):
             planned = {"learning_rate": plan.learning_rate, "epochs": plan.epochs, "tokens_per_step": tokens}
             defaults = defaults.model_copy(update=planned)
         return _overridden(species, defaults, self.of(species))
+
+    def ladder_of(self, species: str) -> tuple[dict[str, Any], ...]:
+        """What each rung of `retrain.ladder` changes in one species' `train`, on top of the rungs before it."""
+        entry = self.of(species)
+        numbers, found = self.train_of(species), []
+        for number, rung in enumerate(self.retrain.ladder, start=1):
+            try:
+                found.append(climbed(numbers.model_dump(mode="json"), rung))
+                entry = entry.model_copy(update={"train": entry.train | found[-1]})
+                numbers = _overridden(species, self.train, entry)
+            except ValueError as error:
+                raise ValueError(f"retrain.ladder, rung {number}: {error}") from error
+        return tuple(found)
 
 
 def _overridden(key: str, defaults: Train, species: Species) -> Train:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from episome import ewc, guard, lora, objective, stacking, start, train
+from episome import ewc, guard, heir, lora, objective, stacking, start, train
 from episome.adapting import Ready
 from episome.classifier import Classifier, Examples
 from episome.curve import Curve
@@ -154,6 +154,7 @@ def run(
         at, memory = keep(numbers) if keep else None, ready.start.memory
         events = train.fit(subject, ready.fitting, ready.judging, numbers, seed=seed, memory=memory, keep=at)
         curve = watch(f"λ {weight:g}", events)
+        lost = heir.retreat(subject, ready.start.weights, numbers.interpolate)
         if numbers.balance != "none":
             stacking.level(subject, ready.judging)
         if budget is not None:
@@ -163,7 +164,7 @@ def run(
     fresh = guard.fisher(subject, ready.fitting, numbers, seed)
     # With every row before it, what was found holds the past already; added to the prior's it would count twice.
     state = fresh if numbers.memory == "full" else ewc.accumulate(champion.state, fresh, numbers.fisher_decay)
-    record = ready.record | {"ewc_lambda": numbers.ewc_lambda}
+    record = ready.record | {"ewc_lambda": numbers.ewc_lambda, "interpolate": numbers.interpolate, "cut_off": lost}
     if budget is not None:
         how, value = "predicted" if asked.proof is None else "measured", trail[-1]["kl"]
         record["kl"] = {"budget": budget, "how": how, "value": value, "kept": value <= budget}

@@ -40,6 +40,8 @@ _LOAD_ERRORS = (
 )
 # Whatever goes wrong is raised; the same text on stderr as well would only be noise.
 _LOG_FATAL = 4
+# Head weights that the rows of a call to `states` gather, all together: 64 MiB.
+_HANDED_ON = 2**24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,13 +226,37 @@ class Engine:
         """
         return self._score(self._bank, prepared)
 
+    def states(self, prepared: Sequence[Prepared], slot: int) -> Floats:
+        """What an adapter's encoder makes of sequences: the mean state, then the state of the centre token.
+
+        The graph has no output for the latter, so a head that hands it on stands in for the adapter's own.
+
+        Args:
+            prepared: sequences of any lengths; one without a centre has the state of [CLS].
+            slot: of the adapter.
+
+        Returns:
+            float32[n, 2 d].
+
+        Raises:
+            EpisomeError: the slot holds no adapter (any more).
+        """
+        size, present = self.card.model.hidden_size, self._bank
+        _check_slots(present, {slot})
+        alone = present.handing_on(slot, size, size)
+        at_once = max(1, _HANDED_ON // alone.head_weight.size)
+        found = np.zeros((len(prepared), 2 * size), np.float32)
+        for start in range(0, len(prepared), at_once):
+            rows = [(each, slot) for each in prepared[start : start + at_once]]
+            found[start : start + at_once, size:], found[start : start + at_once, :size] = self._score(alone, rows)
+        return found
+
     def close(self) -> None:
         """End the threads; the engine is not used after this."""
         self._pool.shutdown()
 
     def _score(self, state: Snapshot, prepared: Sequence[tuple[Prepared, int]]) -> tuple[Floats, Floats]:
-        if gone := sorted({slot for _, slot in prepared} - state.rows.keys()):
-            raise EpisomeError(f"no adapter in slot {gone[0]}; slots in use: {sorted(state.rows)}")
+        _check_slots(state, {slot for _, slot in prepared})
         logits = np.zeros((len(prepared), state.head_bias.shape[1]), np.float32)
         pooled = np.zeros((len(prepared), self.card.model.hidden_size), np.float32)
 
@@ -293,6 +319,11 @@ class Engine:
                 f"{folder}: golden answer {worst} is {found[worst].tolist()}, the bundle says "
                 f"{wanted[worst].tolist()} (tolerance {contents.card.tolerance}); it is not served"
             )
+
+
+def _check_slots(state: Snapshot, slots: set[int]) -> None:
+    if gone := sorted(slots - state.rows.keys()):
+        raise EpisomeError(f"no adapter in slot {gone[0]}; slots in use: {sorted(state.rows)}")
 
 
 def _open(path: Path, provider: str) -> ort.InferenceSession:

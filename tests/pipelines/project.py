@@ -84,7 +84,14 @@ def check(
 
 EVALUATION = {
     "species": SPECIES,
-    "tasks": {"promoter": {"test": {"mcc": {"value": 0.5, "low": 0.4, "high": 0.6}}, "threshold": 0.5}},
+    "tasks": {
+        task: {
+            "test": {"mcc": {"value": 0.5, "low": 0.4, "high": 0.6}},
+            "baseline": {"mcc": {"value": 0.25, "low": 0.15, "high": 0.35}},
+            "threshold": 0.5,
+        }
+        for task in ("promoter", "donor")
+    },
 }
 TRAINING = {
     "steps": [{"step": 0, "loss": 0.7}, {"step": 1, "loss": 0.6}],

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from episome import bundle, calibration, dataset, params
 from episome.bundle import CalibratedTask
@@ -19,6 +20,7 @@ from tests.pipelines import project
 
 SPECIES = project.SPECIES
 ROWS = 40
+HEAD = "head.safetensors"
 
 
 def windows(task: CalibratedTask) -> list[str]:
@@ -146,12 +148,14 @@ def test_without_a_prior_data_golden_and_chance_are_checked(lab: Path, capsys: p
         ("leaks", ""),
         ("golden", ""),
         ("beats_chance", "promoter"),
+        ("baseline", "promoter"),
         ("beats_chance", "donor"),
+        ("baseline", "donor"),
         ("champion", ""),
         ("isolation", ""),
     ]
-    assert "no champion to compare with" in report["checks"][5]["message"]
-    assert "no other adapter" in report["checks"][6]["message"]
+    assert "no champion to compare with" in report["checks"][7]["message"]
+    assert "no other adapter" in report["checks"][8]["message"]
     assert report["prior_bundle"] is None
     assert report["limits"] == params.read().gate.model_dump(mode="json")
     assert report["passed"]
@@ -159,6 +163,17 @@ def test_without_a_prior_data_golden_and_chance_are_checked(lab: Path, capsys: p
     assert report["bundle"] == bundle.digest(paths.bundle(SPECIES))
     assert report["checks"][3]["low"] == 1
     assert "pass  beats_chance: promoter: MCC 1.000 on 40 rows" in capsys.readouterr().out
+
+
+def test_k_mers_that_are_nearly_as_good_are_told_or_refused_as_params_say(lab: Path) -> None:
+    told = {check["suite"]: check for check in judged()["checks"] if check["name"] == "baseline"}
+    assert {task: (check["passed"], check["value"]) for task, check in told.items()} == {
+        "promoter": (True, 0.75),
+        "donor": (True, 0.75),
+    }
+    assert "promoter: MCC 1.000 where k-mers alone have 0.250 on the same 40 rows" in told["promoter"]["message"]
+    micro.change(Path("params.yaml"), "gate", "min_over_baseline_mcc", to=0.8)
+    assert failed(judged()) == [("baseline", "promoter"), ("baseline", "donor")]
 
 
 def test_a_failed_data_check_fails_the_gate(lab: Path) -> None:
@@ -234,6 +249,90 @@ def test_rows_the_champion_never_saw_are_no_old_suite(lab: Path) -> None:
         ("retention", "donor/none"),
         ("gain", "donor/added"),
     ]
+
+
+def test_new_rows_that_are_answered_worse_are_refused_unless_params_ask_for_no_gain(lab: Path) -> None:
+    prior = held_to()
+    old = called(paths.bundle(SPECIES))
+    write_rows(pd.concat([old, called(paths.bundle(SPECIES), release="added")], ignore_index=True))
+    project.train(lab, seed=2, prior=prior.name)
+    balance(paths.bundle(SPECIES))
+    assert {("gain", "promoter/added"), ("gain", "donor/added")} <= {*failed(judged())}
+    micro.change(Path("params.yaml"), "gate", "min_gain_mcc", to=None)
+    report = judged()
+    assert "gain" not in {name for name, _ in failed(report)}
+    assert all(check["loss"] > 0.3 for check in report["checks"] if check["name"] == "gain")
+
+
+def told_by_states(folder: Path) -> pd.DataFrame:
+    """Rows on all sides of the split, labelled by one number of the states that a bundle's encoder makes of them."""
+    engine = Engine(paths.bundle("base"), threads=1)
+    adapter = engine.add(folder)
+    frames = []
+    for task in adapter.card.tasks:
+        assert task.window is not None
+        centre = task.window // 2 if task.scope == "site" else None
+        prepared = [engine.prepare(bases, centre) for bases in windows(task)]
+        # A site's own state is the second half; a window has none, and [CLS] would be in its place.
+        told = engine.states(prepared, adapter.slot)[:, toy_bundles.SHAPE.hidden_size if task.scope == "site" else 0]
+        order = np.argsort(told, kind="stable")
+        chosen = np.stack([order[:60], order[-60:]], axis=1).ravel()
+        columns = {
+            "sequence": [windows(task)[at] for at in chosen],
+            "label": [0, 1] * 60,
+            "species": SPECIES,
+            "contig": "",
+            "start": 0,
+            "end": task.window,
+            "strand": "+",
+            "split": np.resize(np.repeat(["train", "train", "val", "test"], 2), 120),
+            "group": [str(at) for at in chosen],
+            "origin": "toy",
+            "negative_kind": ["decoy", ""] * 60,
+            "release": "none",
+        }
+        frames.append(table_rows.build(columns, task.name, [one.name for one in adapter.card.tasks]))
+    engine.close()
+    return pd.concat(frames, ignore_index=True)
+
+
+def probed() -> dict[str, dict[str, Any]]:
+    """What the stage says of the probes."""
+    return {check["suite"]: check for check in judged()["checks"] if check["name"] == "probe"}
+
+
+def test_a_head_that_moved_is_no_loss_to_the_probe_and_another_encoder_is(lab: Path) -> None:
+    prior = held_to()
+    write_rows(told_by_states(prior))
+    folder = paths.bundle(SPECIES)
+    rng, head = np.random.default_rng(5), load_file(folder / HEAD)
+    save_file({name: rng.standard_normal(v.shape).astype(np.float32) for name, v in head.items()}, folder / HEAD)
+    toy_bundles.write_golden(paths.bundle("base"), folder, bundle.read_species_card(folder))
+    bundle.write_card(folder, replace(bundle.read_species_card(folder), tolerance=1e-4))
+    assert {task: (check["passed"], check["loss"], check["n"]) for task, check in probed().items()} == {
+        "promoter": (True, 0, 30),
+        "donor": (True, 0, 30),
+    }
+    project.train(lab, seed=2, prior=prior.name)
+    for check in probed().values():
+        assert not check["passed"]
+        assert check["loss"] > 0.1
+    micro.change(Path("params.yaml"), "gate", "max_probe_loss_mcc", to=None)
+    assert all(check["passed"] and check["limit"] is None for check in probed().values())
+
+
+def test_a_probe_learns_from_as_many_rows_as_params_say_and_from_the_champions_alone(lab: Path) -> None:
+    prior = held_to()
+    rows = told_by_states(prior)
+    write_rows(rows)
+    alone = probed()
+    new = rows.assign(release="added")
+    for column in ("label_promoter", "label_donor"):
+        new[column] = new[column].where(new[column] < 0, 1 - new[column])
+    write_rows(pd.concat([rows, new], ignore_index=True))
+    assert probed() == alone
+    micro.change(Path("params.yaml"), "gate", "probe_rows", to=1)
+    assert all("no rows of both labels in train, val; 1 training" in check["message"] for check in probed().values())
 
 
 def test_each_release_of_the_champion_is_a_suite_and_none_may_vanish(lab: Path) -> None:
