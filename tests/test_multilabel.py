@@ -17,8 +17,10 @@ TASKS = tuple(Task(name=name, scope="sequence") for name in ("donor", "acceptor"
 NAMES = [task.name for task in TASKS]
 
 
-def load(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    source = MultilabelSource(kind="multilabel", folder=folder, tasks=tuple(NAMES), licence="CC0", citation="us")
+def load(folder: Path, *, exclusive: bool = False) -> tuple[pd.DataFrame, dict[str, Any]]:
+    source = MultilabelSource(
+        kind="multilabel", folder=folder, tasks=tuple(NAMES), licence="CC0", citation="us", exclusive=exclusive
+    )
     return multilabel.load(source, TASKS, species="toy", windows=table_rows.windows(max_n_share=0.25))
 
 
@@ -62,6 +64,19 @@ def test_one_column_may_list_the_labels_that_apply(tmp_path: Path) -> None:
     write(tmp_path, "sequence,labels", train="AACC,donor;exon")
     with pytest.raises(EpisomeError, match=r"train\.csv line 2: label 'exon'; known: donor, acceptor, tss"):
         load(tmp_path)
+
+
+def test_classes_that_exclude_each_other_are_one_label_a_row(tmp_path: Path) -> None:
+    write(tmp_path, "sequence,labels", train="AACC,donor CCCC,acceptor", dev="GGGA,tss", test="TTCA,tss")
+    rows, _ = load(tmp_path, exclusive=True)
+    assert labels(rows) == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]]
+    for listed in ("donor;tss", ""):
+        write(tmp_path, "sequence,labels", train=f"CCCC,donor AACC,{listed}")
+        with pytest.raises(EpisomeError, match=r"train\.csv line 3: donor \d, .*wanted: 1 for one class"):
+            load(tmp_path, exclusive=True)
+    write(tmp_path, HEADER, train="AACC,1,0,", dev="GGGA,1,0,0")
+    with pytest.raises(EpisomeError, match="donor 1, acceptor 0, tss -1; wanted: 1 for one class"):
+        load(tmp_path, exclusive=True)
 
 
 def test_repeats_are_joined_and_contradicted_labels_masked(tmp_path: Path) -> None:

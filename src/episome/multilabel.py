@@ -21,6 +21,10 @@ LIST = "labels"
 VALUES = {"0": 0, "1": 1, "": MISSING, "-1": MISSING}
 
 
+Labels = Callable[[Path, table.Line], Mapping[str, int]]
+"""How a line's labels are read."""
+
+
 class MultilabelError(EpisomeError):
     """A field that is no label."""
 
@@ -46,15 +50,15 @@ def load(
     for split, stem in entry.FILES.items():
         path = table.find(source.folder, stem)
         columns, labels = _layout(path, names)
+        if source.exclusive:
+            labels = partial(_one_class, labels=labels)
         entries += entry.read(path, split, columns, labels, windows.ambiguous)
     kept, report = screen.keep(entries, tasks, windows.max_n_share)
     origin = f"multilabel:{source.folder.name}"
     return entry.rows(kept, names, species=species, origin=origin, kind=_kind), {"kind": source.kind, **report}
 
 
-def _layout(
-    path: Path, names: Sequence[str]
-) -> tuple[tuple[str, ...], Callable[[Path, table.Line], Mapping[str, int]]]:
+def _layout(path: Path, names: Sequence[str]) -> tuple[tuple[str, ...], Labels]:
     """The columns that a file should have, and how its labels are read from them."""
     if LIST in table.header(path) and LIST not in names:
         return ("sequence", LIST), partial(_listed, names=names)
@@ -79,6 +83,15 @@ def _columns(path: Path, line: table.Line, names: Sequence[str]) -> dict[str, in
             )
         labels[name] = VALUES[text]
     return labels
+
+
+def _one_class(path: Path, line: table.Line, labels: Labels) -> Mapping[str, int]:
+    """Labels of a row that is of exactly one class."""
+    found = labels(path, line)
+    if sorted(found.values()) != [0] * (len(found) - 1) + [1]:
+        said = ", ".join(f"{name} {value}" for name, value in found.items())
+        raise MultilabelError(f"{path.parent}: {line.place}: {said}; wanted: 1 for one class and 0 for all others")
+    return found
 
 
 def _kind(found: Entry) -> str:

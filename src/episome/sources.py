@@ -110,10 +110,16 @@ class MultilabelSource(_Source):
     """``{train,dev,test}.csv[.gz]`` with a column ``sequence`` and one 0/1 column per task; empty is missing.
 
     Instead of the task columns, one column ``labels`` may name the labels that apply, separated by ``;``.
+
+    Attributes:
+        tasks: their labels, in the order of the head's columns.
+        exclusive: the tasks are the classes of one question: exactly one applies to each row, and each is learnt
+            against the rest (Rifkin & Klautau 2004).
     """
 
     kind: Literal["multilabel"]
     tasks: Annotated[tuple[Name, ...], Field(min_length=1)]
+    exclusive: bool = False
 
     @property
     def task_names(self) -> tuple[str, ...]:
