@@ -55,9 +55,9 @@ def _trained_on(species: str, champion: Path) -> pd.DataFrame:
     """Training rows of the champion that are still held; of releases that are gone, what its own prior kept of them."""
     lineage = bundle.read_species_card(champion).lineage
     rows = dataset.read(paths.windows(species) / "rows.parquet")
-    kept, earlier = rows[rows["release"].isin(lineage.releases)], paths.pinned(lineage.prior) / coreset.ROWS
-    if earlier.is_file():
-        before = dataset.read(earlier)
+    kept, earlier = rows[rows["release"].isin(lineage.releases)], paths.pinned(lineage.prior)
+    if (earlier / coreset.ABOUT).is_file():
+        before = coreset.read(earlier)
         gone = before[~before["release"].isin(rows["release"])]
         # a task that was added since has no label in them
         kept = pd.concat([kept, gone.reindex(columns=rows.columns, fill_value=dataset.MISSING).astype(rows.dtypes)])
@@ -71,12 +71,12 @@ def _trained_on(species: str, champion: Path) -> pd.DataFrame:
 
 def _renew(folder: Path, fresh: Path) -> None:
     """Put the rows of `fresh` in place of those in `folder`; DVC is to look again where they differ."""
-    names = (coreset.ROWS, coreset.ABOUT)
     if _content(folder / coreset.ABOUT) == _content(fresh / coreset.ABOUT):
         return
     folder.with_name(f"{folder.name}.dvc").unlink(missing_ok=True)
-    for name in names:
+    for name in (coreset.ABOUT, coreset.ROWS):
         (folder / name).unlink(missing_ok=True)
+    for name in (coreset.ROWS, coreset.ABOUT):  # what says that all is there comes last
         if (fresh / name).exists():
             (fresh / name).rename(folder / name)
 

@@ -95,6 +95,56 @@ def test_of_an_encoder_it_knows_neither_batches_nor_padding_nor_copies(base: Pat
         assert relative(other.head_bias, one.head_bias) < 1e-6
 
 
+def mas_of(subject: Classifier, rows: Examples, size: int) -> ewc.Fisher:
+    return sensitivity.mas(list(lora.layers(subject.encoder)), scored(subject, rows, size))
+
+
+def test_mas_is_the_gradient_of_the_squared_logits_of_every_example_by_itself(base: Path) -> None:
+    subject = moved(base)
+    rows = few(subject)
+    layers = list(lora.layers(subject.encoder))
+    weights = [layer.module.get_parameter("base_layer.weight").requires_grad_(True) for layer in layers]
+    total = [torch.zeros(weight.shape) for weight in weights]
+    head, bias = torch.zeros(subject.head.folded()[0].shape), torch.zeros(2)
+    for one in scored(subject, rows, 1):
+        norm = (one.logits[one.labelled] ** 2).sum()
+        for added, grad in zip(total, torch.autograd.grad(norm, weights, retain_graph=True), strict=True):
+            added += grad.abs() / ROWS
+        slope = 2 * one.logits.detach()[0] * one.labelled[0]
+        head += torch.outer(slope, one.features.detach()[0]).abs() / ROWS
+        bias += slope.abs() / ROWS
+    for weight in weights:
+        weight.requires_grad_(False)
+    for size in (1, 5, 37):
+        got = mas_of(subject, rows, size)
+        for layer, wanted in zip(layers, total, strict=True):
+            assert relative(got.rows[layer.name], wanted.sum(1)) < 1e-5
+            assert relative(got.columns[layer.name], wanted.sum(0)) < 1e-5
+        assert relative(got.head_weight, head) < 1e-5
+        assert relative(got.head_bias, bias) < 1e-5
+
+
+def test_mas_is_kept_beside_the_fisher_and_gathers_as_it_does(base: Path, tmp_path: Path) -> None:
+    subject, chosen = moved(base), numbers(guard="mas", fisher_rows=20)
+    rows = few(subject, 64)
+    one = guard.fisher(subject, rows, chosen, 0)
+    plain = guard.fisher(subject, rows, numbers(fisher_rows=20), 0)
+    assert plain.mas is None
+    assert one.mas is not None
+    ewc.save(one, tmp_path / ewc.FILE)
+    back = ewc.load(tmp_path / ewc.FILE)
+    assert back.mas is not None
+    both = ewc.accumulate(one, back, 0.5)
+    assert both.mas is not None
+    assert ewc.accumulate(plain, one).mas is one.mas
+    assert ewc.accumulate(one, plain).mas is None
+    for name, row in one.rows.items():
+        torch.testing.assert_close(back.rows[name], row)
+        torch.testing.assert_close(plain.rows[name], row)
+        torch.testing.assert_close(both.mas.rows[name], 1.5 * one.mas.rows[name])
+    torch.testing.assert_close(both.mas.head_bias, 1.5 * one.mas.head_bias)
+
+
 def remembered(subject: Classifier, chosen: Train) -> tuple[Examples, Memory]:
     fitting = few(subject, 64)
     return fitting, guard.memory(subject, guard.fisher(subject, fitting, chosen, 0), fitting, chosen)
@@ -208,7 +258,7 @@ def test_without_a_weight_every_guard_is_bit_for_bit_naive_training(
     assert same(with_one, naive) is (name == "none")
 
 
-@pytest.mark.parametrize("name", ["ewc", "ewc_factors", "l2sp"])
+@pytest.mark.parametrize("name", ["ewc", "ewc_factors", "mas", "l2sp"])
 def test_under_an_endless_weight_nothing_moves(base: Path, naive: dict[str, Tensor], name: str) -> None:
     start = state(moved(base))
     assert furthest(naive, start) > 1e-2

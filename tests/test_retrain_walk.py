@@ -163,7 +163,8 @@ def held(project: Path, turned: Attempt) -> float:
 def train_with(project: Path, *, ewc_lambda: float) -> None:
     # Long enough that what the head has learned letter by letter about a site can turn round.
     numbers = {"learning_rate": LEARNING_RATE, "head_learning_rate": LEARNING_RATE, "epochs": 12, "patience": 12}
-    micro.change(project / "params.yaml", "species", HUMAN, "train", to={**numbers, "ewc_lambda": ewc_lambda})
+    alone = {"memory": "none", "lwf_lambda": 0.0, "ewc_lambda": ewc_lambda}  # nothing but the penalty holds it
+    micro.change(project / "params.yaml", "species", HUMAN, "train", to={**numbers, **alone})
 
 
 def test_added_labels_yield_a_registered_challenger(added: Attempt) -> None:

@@ -76,8 +76,12 @@ def write(folder: Path, rows: pd.DataFrame, per_class: int, seed: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read(folder: Path, per_class: int) -> pd.DataFrame:
+def read(folder: Path, per_class: int | None = None) -> pd.DataFrame:
     """Rows that `write` wrote, where they are still what their hashes say.
+
+    Args:
+        folder: what was given to `write`.
+        per_class: what they must have been chosen with; None: any number.
 
     Raises:
         EpisomeError: there is none, it was chosen with another number, or its rows are not those of its hashes.
@@ -85,7 +89,7 @@ def read(folder: Path, per_class: int) -> pd.DataFrame:
     if not (folder / ABOUT).is_file():
         raise EpisomeError(f"{folder}: holds no coreset; `episome retrain` with train.memory: coreset pins one")
     about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    if about["per_class"] != per_class:
+    if per_class not in (None, about["per_class"]):
         raise EpisomeError(
             f"{folder / ABOUT}: chosen with coreset_per_class {about['per_class']}, params.yaml has {per_class}; "
             "`episome retrain` chooses anew"

@@ -1,6 +1,8 @@
 """A project folder in which the stage `train` runs in a second: a random base and toy rows whose answer is known."""
 
 import json
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,11 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from episome import dataset, model, tokenizer
-from tests import micro
+from episome import bundle, composition, dataset, drift, lora, model, params, tokenizer
+from episome.bundle import CalibratedTask, Golden
+from episome.types import Task
+from pipelines import paths, prior
+from tests import micro, toy_bundles
 from tests.conftest import ROOT
 from tests.test_train import SHAPE, toy_rows
 
@@ -49,6 +54,44 @@ def rows_of(species: str, seed: int) -> pd.DataFrame:
     }  # fmt: skip
     labels = {name: toy[f"label_{toy_name}"].tolist() for toy_name, name in TASKS.items()}
     return dataset.build(columns, labels, list(TASKS.values()))
+
+
+def champion(species: str) -> Path:
+    """What is trained in the working folder, as a bundle that a retrain can start from."""
+    chosen, folder = params.read(), paths.bundle(species)
+    folder.mkdir(parents=True)
+    shutil.copyfile(paths.adapter(species) / lora.WEIGHTS, folder / "adapter.safetensors")
+    for name in ("head.safetensors", "fisher.safetensors"):
+        shutil.copyfile(paths.adapter(species) / name, folder / name)
+    drift.save(folder / "drift.npz", drift.fit([toy_bundles.dna(0, 300)]))
+    tasks = tuple(map(_calibrated, chosen.tasks_of(species)))
+    golden = Golden(sequence="ACGT", centre=None, logits=tuple(0.0 for _ in tasks))
+    bundle.write_golden(folder / "golden.json", (golden,) * 4)
+    card = toy_bundles.card("a" * 64, species, rank=chosen.lora.rank, tasks=tasks)
+    factors = replace(card.lora, alpha=float(chosen.lora.alpha))
+    bundle.write_card(folder, replace(card, composition=composition.asked(chosen.head), lora=factors))
+    return folder
+
+
+def release(species: str) -> None:
+    """Add rows that the champion has not seen and gets wrong, so many that validation asks for what they say."""
+    table = paths.windows(species) / "rows.parquet"
+    later = pd.concat([rows_of(species, seed) for seed in (98, 99)]).assign(release="later")
+    for name in map(dataset.label_column, TASKS.values()):
+        later[name] = later[name].where(later[name] < 0, 1 - later[name])
+    dataset.write(table, pd.concat([dataset.read(table), later], ignore_index=True))
+
+
+def pin(species: str, **train: Any) -> Path:
+    """Hold the species to its champion from now on, under numbers of its own; what is pinned."""
+    micro.change(Path("params.yaml"), "species", species, "train", to=train)
+    name = prior.pin(species, paths.bundle(species), params.read())
+    micro.change(Path("params.yaml"), "species", species, "prior", to=name)
+    return paths.pinned(name)
+
+
+def _calibrated(task: Task) -> CalibratedTask:
+    return CalibratedTask(**asdict(task), threshold=0.5, temperature=1.0)
 
 
 def trained(folder: Path, species: str) -> dict[str, Any]:
