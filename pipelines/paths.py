@@ -98,6 +98,11 @@ def gate(species: str) -> Path:
     return Path("reports/gate") / f"{species}.json"
 
 
+def retrain(species: str) -> Path:
+    """What the last `episome retrain` of one species tried, with every gate report; no stage writes it."""
+    return Path("reports/retrain") / f"{species}.json"
+
+
 def registration(species: str) -> Path:
     """MLflow version of one species' bundle."""
     return Path("reports/register") / f"{species}.json"

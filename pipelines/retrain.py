@@ -1,4 +1,4 @@
-"""A guarded retrain: champion → ``prior/``, rows → ``releases/``, two lines of params.yaml, `dvc repro`, the verdict.
+"""A guarded retrain: champion → ``prior/``, rows → ``releases/``, lines of params.yaml, `dvc repro`, the verdict.
 
 Everything a retrain is a function of is a tracked input; nothing is promoted here.
 """
@@ -17,7 +17,8 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from episome import bundle, shelf
 from episome.params import Params
 from episome.types import EpisomeError
-from pipelines import champions, child, feedback, journal, lock, paths, prior, releases
+from pipelines import attempts, champions, child, feedback, journal, lock, paths, prior, releases
+from pipelines.attempts import Attempt
 from pipelines.journal import PARAMS
 
 
@@ -29,32 +30,29 @@ class Retrained:
         species: short id.
         prior: name under ``prior/`` of the champion it was held to.
         release: name under ``releases/`` of the added rows, with those the champion had.
-        report: the gate report.
+        attempts: all that was tried, the one that the workspace holds last.
+        end: why no more was tried, in words; empty where the last one passed.
     """
 
     species: str
     prior: str
     release: str
-    report: Mapping[str, Any]
+    attempts: tuple[Attempt, ...]
+    end: str
 
     @property
     def passed(self) -> bool:
         """Whether `promote` will take it."""
-        return bool(self.report["passed"])
-
-    def words(self) -> list[str]:
-        """The gate report, a line a check."""
-        return [
-            f"{'passed' if check['passed'] else 'FAILED'}  {check['name']}: {check['message']}"
-            for check in self.report["checks"]
-        ]
+        return self.attempts[-1].passed
 
 
-def retrain(species: str, data: Path, settings: Params, *, task: str | None = None) -> Retrained:
+def retrain(species: str, data: Path, settings: Params, *, task: str | None = None, repair: bool = True) -> Retrained:
     """Train a challenger on the champion's data and the rows in `data`, held to the champion.
 
-    params.yaml names prior and release while this runs, and goes on to if the gate passed. After a refusal it is as it
-    was, so that nothing is built on what was refused; the same call with other numbers is the next attempt.
+    Where the gate finds that it forgot, the rungs of ``retrain.ladder`` are tried one after another. params.yaml names
+    prior, release and the rung's values while an attempt runs, and goes on to if the gate passed it. After a refusal it
+    is as it was, so that nothing is built on what was refused; the same call with other numbers is the next attempt.
+    Every attempt is kept in ``reports/retrain/`` and registered as a version.
 
     Args:
         species: short id; it needs a champion.
@@ -62,6 +60,7 @@ def retrain(species: str, data: Path, settings: Params, *, task: str | None = No
             `episome feedback export` wrote.
         settings: params.yaml as it is now.
         task: task of every row where the file has no such column.
+        repair: whether to try the ladder.
 
     Raises:
         EpisomeError: no champion, a wrong row (named), or the pipeline stopped; params.yaml is then as it was.
@@ -73,10 +72,37 @@ def retrain(species: str, data: Path, settings: Params, *, task: str | None = No
         journal.settle()
         champion = shelf.open_bundle(champions.folder(settings), champions.of(species, settings).bundle)
         release = releases.write(species, rows, bundle.read_species_card(champion).lineage.release)
-        held_to = prior.pin(species, champion, settings)
+        return _climb(species, champion, release, settings, repair=repair)
+
+
+def _climb(species: str, champion: Path, release: str, settings: Params, *, repair: bool) -> Retrained:
+    """Attempt after attempt, until one passes or no further one could."""
+    held_to = paths.prior_name(species, bundle.digest(champion))
+    done: list[Attempt] = []
+    rungs, end = _rungs(species, settings, repair=repair), ""
+    for number, (rung, train) in enumerate(rungs.items(), start=1):
+        prior.pin(species, champion, settings.with_train(species, train))  # which rows it keeps hangs on `train.memory`
         _track([paths.pinned(held_to), paths.release(release)])
-        report = _judged(species, {"prior": held_to, "release": release})
-    return Retrained(species=species, prior=held_to, release=release, report=report)
+        report = _judged(species, {"prior": held_to, "release": release}, train)
+        version = json.loads(paths.registration(species).read_bytes())["version"]
+        done.append(Attempt(rung=rung, train=train, version=version, report=report))
+        end = done[-1].beyond_repair()
+        if number == len(rungs) and not (done[-1].passed or end):
+            end = "every rung of retrain.ladder was tried" if repair else "retrain.ladder was not to be tried"
+        attempts.write(paths.retrain(species), species=species, prior=held_to, release=release, attempts=done, end=end)
+        if done[-1].passed or end:
+            break
+    return Retrained(species=species, prior=held_to, release=release, attempts=tuple(done), end=end)
+
+
+def _rungs(species: str, settings: Params, *, repair: bool) -> dict[str, dict[str, Any]]:
+    """Values of `train` beside those of params.yaml: none at first, then those of each rung and the ones below it."""
+    found: dict[str, dict[str, Any]] = {"": {}}
+    train: dict[str, Any] = {}
+    for name, changed in settings.ladder_of(species).items() if repair else ():
+        if changed:  # λ × 10 where λ is 0, say, would only train the same again
+            train = found[name] = train | changed
+    return found
 
 
 def _track(folders: Sequence[Path]) -> None:
@@ -86,9 +112,9 @@ def _track(folders: Sequence[Path]) -> None:
         _dvc("add", *fresh)
 
 
-def _judged(species: str, values: Mapping[str, str]) -> Mapping[str, Any]:
+def _judged(species: str, values: Mapping[str, str], train: Mapping[str, Any]) -> Mapping[str, Any]:
     """The gate report of the pipeline with these values of the species in params.yaml, which stay if it passed."""
-    journal.begin(species, edited(PARAMS.read_bytes(), species, values))
+    journal.begin(species, edited(PARAMS.read_bytes(), species, values, train))
     passed = False
     try:
         _dvc("repro", f"register@{species}")
@@ -106,14 +132,15 @@ class _Spelled(RoundTripRepresenter):
 _Spelled.add_representer(type(None), lambda out, _: out.represent_scalar("tag:yaml.org,2002:null", "null"))
 
 
-def edited(text: bytes, species: str, values: Mapping[str, str]) -> bytes:
-    """params.yaml with some values of one species replaced and every other byte kept."""
+def edited(text: bytes, species: str, values: Mapping[str, str], train: Mapping[str, Any]) -> bytes:
+    """params.yaml with some values of one species, and of its `train`, replaced and every other byte kept."""
     yaml = YAML()
     yaml.Representer = _Spelled
     yaml.preserve_quotes = True
     yaml.width = 1 << 16
     tree = yaml.load(text)
     tree["species"][species].update(values)
+    tree["species"][species]["train"].update(train)
     out = io.BytesIO()
     yaml.dump(tree, out)
     return out.getvalue()

@@ -29,19 +29,19 @@ def fly(**values: Any) -> Callable[[Tree], object]:
     return lambda tree: tree["species"]["fly_sim"].update(values)
 
 
-def rungs(*ladder: Tree) -> Callable[[Tree], object]:
+def rungs(**ladder: Tree) -> Callable[[Tree], object]:
     """Another ladder."""
-    return lambda tree: tree.update(retrain={"ladder": list(ladder)})
+    return lambda tree: tree.update(retrain={"ladder": ladder})
 
 
 def test_a_rung_is_on_top_of_those_before_it_and_of_the_species_own_numbers(tmp_path: Path) -> None:
-    ladder = rungs({"ewc_lambda": {"times": 10}}, {"guard": "ewc", "epochs": 5}, {"ewc_lambda": {"times": 0.5}})
+    ladder = rungs(a={"ewc_lambda": {"times": 10}}, b={"guard": "ewc", "epochs": 5}, c={"ewc_lambda": {"times": 0.5}})
     path = changed(tmp_path, lambda tree: (ladder(tree), fly(train={"ewc_lambda": 2.0})(tree)))
     chosen = params.read(path)
-    assert chosen.ladder_of("fly_sim") == ({"ewc_lambda": 20.0}, {"epochs": 5}, {"ewc_lambda": 10.0})
-    assert chosen.ladder_of("human_sim")[0] == {"ewc_lambda": 10 * chosen.train.ewc_lambda}
+    assert chosen.ladder_of("fly_sim") == {"a": {"ewc_lambda": 20.0}, "b": {"epochs": 5}, "c": {"ewc_lambda": 10.0}}
+    assert chosen.ladder_of("human_sim")["a"] == {"ewc_lambda": 10 * chosen.train.ewc_lambda}
     none = params.read(changed(tmp_path, lambda tree: (ladder(tree), fly(train={"ewc_lambda": 0})(tree))))
-    assert none.ladder_of("fly_sim") == ({}, {"epochs": 5}, {})
+    assert none.ladder_of("fly_sim") == {"a": {}, "b": {"epochs": 5}, "c": {}}
 
 
 @pytest.mark.parametrize("path", [ROOT / "params.yaml", ROOT / "examples/labelled/params.yaml"])
@@ -64,10 +64,13 @@ def test_a_species_overrides_training_numbers_for_itself_alone(tmp_path: Path) -
         (lambda tree: tree.update(sede=7), r"sede: Extra inputs"),
         (lambda tree: tree.pop("seed"), r"seed: Field required"),
         (lambda tree: tree["gate"].update(confidence=1.5), r"gate\.confidence: .*less than or equal to 1"),
-        (rungs({"lambda": 3}), r"retrain\.ladder, rung 1: 'lambda' is no key of train; known: learning_rate"),
-        (rungs({"epochs": 2}, {"guard": {"times": 2}}), r"rung 2: guard: 'ewc' times 2; wanted two numbers"),
-        (rungs({"interpolate": {"times": 3}}), r"rung 1: species\.human_sim\.train: interpolate: .*less than or equal"),
-        (rungs({}), r"retrain\.ladder\.0: .*at least 1"),
+        (rungs(a={"lambda": 3}), r"retrain\.ladder\.a: 'lambda' is no key of train; known: learning_rate"),
+        (rungs(a={"epochs": 2}, b={"guard": {"times": 2}}), r"ladder\.b: guard: 'ewc' times 2; wanted two numbers"),
+        (
+            rungs(a={"interpolate": {"times": 3}}),
+            r"ladder\.a: species\.human_sim\.train: interpolate: .*less than or equal",
+        ),
+        (rungs(a={}), r"retrain\.ladder\.a: .*at least 1"),
         (lambda tree: tree["windows"]["split"].update(train=0.8), r"windows\.split: .*add up to 1\.1"),
         (lambda tree: tree["lora"].update(rank=16), r"lora\.rank: 16 does not fit export\.bank_rank, 8"),
         (lambda tree: tree["base"].update(species=["yeti"]), r"base\.species: yeti is no species here"),

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from episome.sources import Count, Frozen, Share
+from episome.sources import Count, Frozen, Name, Share
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -51,10 +51,10 @@ class Retrain(Frozen):
     """What `episome retrain` does after a refusal.
 
     Attributes:
-        ladder: what is tried, one training each, until the gate passes; every rung is on top of those before it.
+        ladder: what is tried, by name, one training each, until the gate passes; every rung is on top of those before.
     """
 
-    ladder: tuple[Rung, ...]
+    ladder: dict[Name, Rung]
 
 
 def climbed(train: Mapping[str, Any], rung: Rung) -> dict[str, Any]:

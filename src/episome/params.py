@@ -1,5 +1,6 @@
 """params.yaml as frozen values; an unknown key, a wrong type or a missing number is refused at the door."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -268,18 +269,23 @@ class Params(Frozen):
             defaults = defaults.model_copy(update=planned)
         return _overridden(species, defaults, self.of(species))
 
-    def ladder_of(self, species: str) -> tuple[dict[str, Any], ...]:
+    def ladder_of(self, species: str) -> dict[str, dict[str, Any]]:
         """What each rung of `retrain.ladder` changes in one species' `train`, on top of the rungs before it."""
-        entry = self.of(species)
-        numbers, found = self.train_of(species), []
-        for number, rung in enumerate(self.retrain.ladder, start=1):
+        climbing, found = self, {}
+        for name, rung in self.retrain.ladder.items():
             try:
-                found.append(climbed(numbers.model_dump(mode="json"), rung))
-                entry = entry.model_copy(update={"train": entry.train | found[-1]})
-                numbers = _overridden(species, self.train, entry)
+                found[name] = climbed(climbing.train_of(species).model_dump(mode="json"), rung)
+                climbing = climbing.with_train(species, found[name])
+                climbing.train_of(species)
             except ValueError as error:
-                raise ValueError(f"retrain.ladder, rung {number}: {error}") from error
-        return tuple(found)
+                raise ValueError(f"retrain.ladder.{name}: {error}") from error
+        return found
+
+    def with_train(self, species: str, values: Mapping[str, Any]) -> "Params":
+        """The same with other values in one species' `train`; `train_of` says whether they fit."""
+        entry = self.of(species)
+        changed = entry.model_copy(update={"train": {**entry.train, **values}})
+        return self.model_copy(update={"species": {**self.species, species: changed}})
 
 
 def _overridden(key: str, defaults: Train, species: Species) -> Train:

@@ -1,3 +1,5 @@
+import difflib
+import json
 import os
 import re
 import shutil
@@ -6,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,6 +19,7 @@ from episome.shelf import Entry
 from episome.types import EpisomeError, Task
 from episome_cli import retrain as command
 from pipelines import child, journal, lock, paths, releases, retrain
+from tests import micro
 from tests.conftest import ROOT
 from tests.pipelines import project
 from tests.pipelines.project import SPECIES
@@ -27,7 +31,8 @@ TASKS = (
 )
 PROMOTER, DONOR = dna(1, 300), dna(2, 120)
 
-# Stands in for the whole pipeline: checks that its inputs are there, and judges by the number of added rows.
+# Stands in for the whole pipeline: checks that its inputs are there, and judges by the number of added rows: one
+# passes, two never, three at the second rung of the ladder, four fail the leak check as well.
 STAGE = """
 import json, sys, yaml
 from pathlib import Path
@@ -36,14 +41,21 @@ print("talking on stdout")
 entry = yaml.safe_load(Path("params.yaml").read_text())["species"]["human_sim"]
 rows = Path("releases", entry["release"], entry["release"] + ".csv").read_text().splitlines()
 bundle.verify(Path("prior") / entry["prior"] / "champion")
-if len(rows) > 3:
+added, train = len(rows) - 1, entry["train"]
+if added > 4:
     sys.exit("too many rows")
-passed = len(rows) == 2
+passed = added == 1 or (added == 3 and train == {"ewc_lambda": 300.0, "interpolate": 0.5})
 check = {"name": "retention", "suite": "donor/none", "passed": passed, "message": "donor/none: it lost 0.200 MCC"}
-report = {"passed": passed, "bundle": "b", "prior": entry["prior"], "checks": [check]}
+check |= {"loss": None if passed else 0.2, "low": None, "value": None}
+leaks = {"name": "leaks", "suite": "", "passed": added < 4, "message": "seen", "loss": None, "low": None, "value": 0.1}
+report = {"passed": passed, "bundle": "b", "prior": entry["prior"], "checks": [check, leaks]}
 Path("report-human_sim.json").write_text(json.dumps(report))
-Path("reports/gate").mkdir(parents=True, exist_ok=True)
+for name in ("gate", "register"):
+    Path("reports", name).mkdir(parents=True, exist_ok=True)
 Path("reports/gate/human_sim.json").write_text(json.dumps(report))
+number = len(list(Path().glob("version-*"))) + 1
+Path(f"version-{number}").touch()
+Path("reports/register/human_sim.json").write_text(json.dumps({"version": number}))
 """
 PIPELINE = {
     "stages": {
@@ -126,11 +138,21 @@ def test_releases_accumulate_and_are_named_by_what_they_hold(tmp_path: Path, mon
 
 def test_editing_params_changes_two_values_and_keeps_every_comment() -> None:
     before = (ROOT / "params.yaml").read_bytes()
-    after = retrain.edited(before, SPECIES, {"prior": "p-1", "release": "r-1"})
+    after = retrain.edited(before, SPECIES, {"prior": "p-1", "release": "r-1"}, {})
     changed = [(a, b) for a, b in zip(before.splitlines(), after.splitlines(), strict=True) if a != b]
     assert [b.split()[:2] for _, b in changed] == [[b"prior:", b"p-1"], [b"release:", b"r-1"]]
     assert all(a.split(b"#")[1] == b.split(b"#")[1] for a, b in changed)
-    assert retrain.edited(after, SPECIES, {"prior": "none", "release": "none"}).split() == before.split()
+    assert retrain.edited(after, SPECIES, {"prior": "none", "release": "none"}, {}).split() == before.split()
+    climbed = retrain.edited(before, SPECIES, {}, {"ewc_lambda": 300.0, "memory": "none"})
+    lines = [
+        line for line in difflib.ndiff(before.decode().splitlines(), climbed.decode().splitlines()) if line[0] in "+-"
+    ]
+    assert [" ".join(line.split()) for line in lines] == [
+        "- train: {} # overrides of `train` for this species alone",
+        "+ train: # overrides of `train` for this species alone",
+        "+ ewc_lambda: 300.0",
+        "+ memory: none",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -183,13 +205,21 @@ def test_a_retrain_tracks_its_inputs_runs_the_pipeline_and_says_the_verdict(
     assert subprocess.run(["git", "check-ignore", "-q", f"prior/{entry.prior}"], check=False).returncode == 0
 
 
+def kept(folder: Path = Path()) -> dict[str, Any]:
+    """What is written about the last retrain."""
+    found: dict[str, Any] = json.loads((folder / paths.retrain(SPECIES)).read_bytes())
+    return found
+
+
 @pytest.mark.slow
 def test_a_refused_verdict_is_said_and_the_next_retrain_starts_from_the_champion_again(at_the_lab: Path) -> None:
     before = Path("params.yaml").read_bytes()
     two = table(Path("b.csv"), f"{PROMOTER},1,promoter", f"{DONOR},0,donor")
-    said = CliRunner().invoke(command.retrain, [SPECIES, "--data", str(two)])
+    said = CliRunner().invoke(command.retrain, [SPECIES, "--data", str(two), "--no-repair"])
     assert said.exception is None
     assert "FAILED  retention: donor/none: it lost 0.200 MCC" in said.stdout
+    assert "attempt 2" not in said.stdout
+    assert "Nothing more was tried: retrain.ladder was not to be tried" in said.stdout
     assert "will refuse it" in said.stdout
     assert "params.yaml is as it was before" in said.stdout
     assert Path("params.yaml").read_bytes() == before
@@ -201,9 +231,54 @@ def test_a_refused_verdict_is_said_and_the_next_retrain_starts_from_the_champion
 
 
 @pytest.mark.slow
+def test_the_ladder_is_climbed_until_the_gate_passes_and_params_keep_what_it_took(at_the_lab: Path) -> None:
+    rows = [f"{PROMOTER},1,promoter", f"{DONOR},0,donor", f"{dna(3, 300)},0,promoter"]
+    said = CliRunner().invoke(command.retrain, [SPECIES, "--data", str(table(Path("m.csv"), *rows))])
+    assert said.exception is None
+    verdicts = re.findall(r"attempt (\d), version \d+, (.+): (passed|refused)", said.stdout)
+    assert verdicts == [
+        ("1", "params.yaml as it was", "refused"),
+        ("2", "harder (ewc_lambda: 300.0)", "refused"),
+        ("3", "halfway (ewc_lambda: 300.0, interpolate: 0.5)", "passed"),
+    ]
+    assert f"under species.{SPECIES}.train: halfway (ewc_lambda: 300.0, interpolate: 0.5)" in said.stdout
+    assert params.read().of(SPECIES).train == {"ewc_lambda": 300.0, "interpolate": 0.5}
+    assert (kept()["passed"], kept()["end"]) == (True, "")
+    assert kept()["prior"] == params.read().of(SPECIES).prior
+    assert [(each["train"], each["report"]["passed"]) for each in kept()["attempts"]] == [
+        ({}, False),
+        ({"ewc_lambda": 300.0}, False),
+        ({"ewc_lambda": 300.0, "interpolate": 0.5}, True),
+    ]
+    versions = [each["version"] for each in kept()["attempts"]]
+    assert versions == [versions[0], versions[0] + 1, versions[0] + 2]
+
+
+@pytest.mark.slow
+def test_a_ladder_that_mends_nothing_is_given_up_with_every_attempt_kept(at_the_lab: Path) -> None:
+    micro.change(Path("params.yaml"), "species", SPECIES, "train", to={"ewc_lambda": 0})
+    before = Path("params.yaml").read_bytes()
+    two = table(Path("g.csv"), f"{PROMOTER},0,promoter", f"{DONOR},0,donor")
+    done = retrain.retrain(SPECIES, two, params.read())
+    assert (done.passed, done.end) == (False, "every rung of retrain.ladder was tried")
+    assert [each.train for each in done.attempts] == [{}, {"interpolate": 0.5}], "ten times nothing is nothing"
+    assert Path("params.yaml").read_bytes() == before
+    checks = [each["report"]["checks"][0]["message"] for each in kept()["attempts"]]
+    assert checks == ["donor/none: it lost 0.200 MCC"] * 2
+    assert (kept()["passed"], kept()["end"]) == (False, done.end)
+
+
+@pytest.mark.slow
+def test_no_rung_is_tried_where_no_training_mends_the_refusal(at_the_lab: Path) -> None:
+    rows = [f"{dna(seed, 300)},1,promoter" for seed in range(4)]
+    done = retrain.retrain(SPECIES, table(Path("l.csv"), *rows), params.read())
+    assert (len(done.attempts), done.end) == (1, "no training mends leaks")
+
+
+@pytest.mark.slow
 def test_a_pipeline_that_stops_leaves_params_as_they_were(at_the_lab: Path) -> None:
     before = Path("params.yaml").read_bytes()
-    rows = [f"{dna(seed, 300)},1,promoter" for seed in range(3)]
+    rows = [f"{dna(seed, 300)},1,promoter" for seed in range(5)]
     with pytest.raises(EpisomeError, match=f"`dvc repro register@{SPECIES}` stopped with exit status"):
         retrain.retrain(SPECIES, table(Path("d.csv"), *rows), params.read())
     assert Path("params.yaml").read_bytes() == before
@@ -244,7 +319,7 @@ def edited_by_a_retrain(folder: Path) -> tuple[bytes, bytes]:
     """params.yaml as a retrain found it and as it left it when it was killed; the folder is entered."""
     before = (ROOT / "params.yaml").read_bytes()
     (folder / "params.yaml").write_bytes(before)
-    after = retrain.edited(before, SPECIES, {"prior": "p-1", "release": "r-1"})
+    after = retrain.edited(before, SPECIES, {"prior": "p-1", "release": "r-1"}, {})
     journal.begin(SPECIES, after)
     return before, after
 
