@@ -6,11 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from episome import composition, dataset, export, params
 from episome.bundle import Lineage
 from episome.classifier import TRAINING
 from episome.params import Params
-from episome.types import EpisomeError
+from episome.provenance import BaseModel, Provenance, Rows
+from episome.split import SPLITS
+from episome.types import EpisomeError, Task
 from pipelines import paths
 
 
@@ -35,16 +39,18 @@ def _base(chosen: Params) -> str:
 def _species(chosen: Params, name: str) -> str:
     about = chosen.of(name)
     table = paths.windows(name) / "rows.parquet"
+    rows = dataset.read(table)
     subject = export.Subject(
         species=name,
         scientific_name=about.scientific_name,
         taxon_id=about.taxon_id,
         simulated=about.simulated,
         adapter=paths.adapter(name),
-        rows=dataset.read(table),
+        rows=rows,
         corpus=(paths.windows(name) / "corpus.txt").read_text(encoding="ascii").split(),
         evaluation=_evaluation(name),
         lineage=_lineage(chosen, name, table),
+        made=_made(chosen, name, rows),
     )
     return export.write_species(
         subject,
@@ -80,6 +86,30 @@ def _lineage(chosen: Params, name: str, table: Path) -> Lineage:
         seed=chosen.seed,
         transfer=training["transfer"],
     )
+
+
+def _made(chosen: Params, name: str, rows: pd.DataFrame) -> Provenance:
+    source, base = chosen.of(name).source, chosen.base
+    published = base.published if base.size == "dnabert2" else None
+    return Provenance(
+        source=source.kind,
+        licence=source.licence,
+        citation=source.citation,
+        base=BaseModel(
+            size=base.size,
+            hub=published.hub if published else None,
+            revision=published.revision if published else None,
+        ),
+        rows={task.name: {split: _counted(rows, task, split) for split in SPLITS} for task in chosen.tasks_of(name)},
+        confidence=chosen.evaluate.confidence,
+        bootstrap=chosen.evaluate.bootstrap,
+    )
+
+
+def _counted(rows: pd.DataFrame, task: Task, split: str) -> Rows:
+    asked = rows[(rows["split"] == split) & (rows[dataset.label_column(task.name)] >= 0)]
+    positives = int((asked[dataset.label_column(task.name)] == 1).sum())
+    return Rows(positives=positives, negatives=len(asked) - positives, groups=int(asked["group"].nunique()))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """What is registered: a version, the files it is made of, and how a tracking store names it; `tracking` stores it."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from episome import bundle, modelcard, provenance
 from episome.types import EpisomeError
 
 
@@ -82,4 +85,19 @@ def version(model: str, number: int, tags: Mapping[str, str], run_id: str) -> Ve
         git_commit=tags["git_commit"],
         dirty=tags["dirty"],
         run_id=run_id,
+    )
+
+
+def model_card(files: Files, git_commit: str) -> dict[str, Any]:
+    """The model card of what is about to be registered, which has no number yet.
+
+    Raises:
+        BundleError: the bundle's card or data.json is none.
+    """
+    return modelcard.build(
+        bundle.read_species_card(files.bundle),
+        provenance.read(files.bundle),
+        bundle=bundle.digest(files.bundle),
+        git_commit=git_commit,
+        gate=hashlib.sha256(files.gate.read_bytes()).hexdigest(),
     )

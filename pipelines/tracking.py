@@ -39,12 +39,13 @@ from mlflow.types import ColSpec, Schema
 from sqlalchemy.exc import SQLAlchemyError
 
 import episome
-from episome import bundle
+from episome import bundle, modelcard
 from pipelines import commit, lock, measurements, registered
 from pipelines.registered import Files, TrackingError, Version, model_name, pyfunc_uri
 
 REGISTRY = Path("registry")
 ORIGIN = "origin"
+CARD = "card"
 _SQLITE = "sqlite:///"
 _CHUNK = 500  # metrics a call; MLflow refuses more than 1,000
 
@@ -220,7 +221,7 @@ def _create(
 ) -> Version:
     """Log, upload, fetch back, compare, and only then make the version."""
     digest, git_commit, dirty = bundle.digest(files.bundle), *commit.state()
-    about = {"species": species, "bundle": digest}
+    about, card = {"species": species, "bundle": digest}, registered.model_card(files, git_commit)
     run = client.create_run(_experiment(client, experiment), run_name=f"{species}-{digest[:12]}", tags=about)
     run_id = run.info.run_id
     try:
@@ -230,6 +231,8 @@ def _create(
             client.log_text(run_id, path.read_text(encoding="utf-8"), f"reports/{name}")
         for name, text in origin.items():
             client.log_text(run_id, text, f"{ORIGIN}/{name}")
+        client.log_text(run_id, bundle.canonical(card).decode(), f"{CARD}/model_card.json")
+        client.log_text(run_id, modelcard.markdown(card), f"{CARD}/model_card.md")
         _upload_model(client, run_id, species, files)
     except BaseException:
         client.set_terminated(run_id, "FAILED")
@@ -239,8 +242,14 @@ def _create(
         client.create_registered_model(model_name(species), description=f"Adapters of {species}, a version a bundle")
     tags = {"bundle": digest, "base": bundle.digest(files.base), "gate": _sha256(files.gate)}
     tags |= {"git_commit": git_commit, "dirty": dirty}
-    source = f"runs:/{run_id}/model"
-    return _version(client.create_model_version(model_name(species), source=source, run_id=run_id, tags=tags))
+    made = client.create_model_version(
+        model_name(species),
+        source=f"runs:/{run_id}/model",
+        run_id=run_id,
+        tags=tags,
+        description=modelcard.headline(card),
+    )
+    return _version(made)
 
 
 def _upload_model(client: MlflowClient, run_id: str, species: str, files: Files) -> None:

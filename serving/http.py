@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -15,13 +15,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from episome import __version__, answer, formats, generation
+from episome import __version__, answer, formats
 from episome.answer import Answer, Problem, Refusal, RefusedError
 from episome.sequence import gc
 from episome.serveparams import Serve
 from monitoring import page
 from monitoring.watch import Watch
-from serving import admission, batcher, feedback, pages, problems, schema, shelf
+from serving import admission, batcher, feedback, pages, problems, schema, shelf, species
 
 ROUTES: Final = (
     "/",
@@ -30,6 +30,7 @@ ROUTES: Final = (
     "/v1/feedback",
     "/v1/species",
     "/v1/species/{species}",
+    "/v1/species/{species}/card.md",
     "/monitor",
     "/monitor/page.css",
     "/monitor/page.js",
@@ -78,7 +79,7 @@ def app(house: House) -> FastAPI:
         redoc_url=None,
     )
     _annotate_route(built, house)
-    _species_routes(built, house)
+    species.mount(built, house.shelf)
     feedback.mount(built, house.desk, house.shelf, house.limits)
     pages.mount(built, lambda: list(house.shelf.current.residents))
     built.include_router(page.router(house.watch))
@@ -155,49 +156,6 @@ def _annotate(house: House, body: bytes, deadline: float) -> JSONResponse:
     house.watch.stage("post", max(0.0, time.monotonic() - started - sum(score.seconds.values())))
     _tell(house.watch, results)
     return _answered(results)
-
-
-def _species_routes(built: FastAPI, house: House) -> None:
-    @built.get("/v1/species", tags=["species"], summary="Species that answer now")
-    def species() -> JSONResponse:
-        """The generation of the shelf that answers, its species, and why a newer one was refused."""
-        now = house.shelf.current
-        return JSONResponse(
-            {
-                "generation": now.number,
-                "species": [_brief(name, resident) for name, resident in now.residents.items()],
-                "withheld": dict(now.withheld),
-                "refused": None if house.shelf.refused is None else asdict(house.shelf.refused),
-            }
-        )
-
-    @built.get(
-        "/v1/species/{species}",
-        tags=["species"],
-        summary="One species",
-        responses={404: {**_PROBLEM, "description": "No such species answers."}, 422: _PROBLEMS[422]},
-    )
-    def one_species(species: str) -> JSONResponse:
-        """What the species' bundle says about itself, and the receipt its answers carry."""
-        now = house.shelf.current
-        resident = now.residents.get(species)
-        if resident is None:
-            raise answer.unknown_species(species, now, None)
-        details = {"receipt": asdict(answer.receipt(species, resident)), "card": asdict(resident.adapter.card)}
-        return JSONResponse(_brief(species, resident) | details)
-
-
-def _brief(name: str, resident: generation.Resident) -> dict[str, Any]:
-    card = resident.adapter.card
-    return {
-        "id": name,
-        "scientific_name": card.scientific_name,
-        "taxon_id": card.taxon_id,
-        "simulated": card.simulated,
-        "version": resident.entry.version,
-        "bundle": resident.entry.bundle,
-        "tasks": [asdict(task) for task in card.tasks],
-    }
 
 
 def _tell(watch: Watch, results: Sequence[Answer | Refusal]) -> None:

@@ -286,3 +286,39 @@ class Taken(BaseModel):
     """Answer of ``POST /v1/feedback``: one result a row, in the order of the call."""
 
     results: list[TakenRow | RefusedRow]
+
+
+_Values = dict[str, JsonValue]
+
+
+class ModelCard(BaseModel):
+    """The model card, under the headings of Mitchell et al. (2019), https://doi.org/10.1145/3287560.3287596."""
+
+    format: Literal[1]
+    simulated: Annotated[bool, Field(description="Its data are invented; it says nothing of real DNA.")]
+    model_details: Annotated[_Values, Field(description="Version, bundle, base, adapter, git commit, gate report.")]
+    intended_use: Annotated[_Values, Field(description="What it is for, for whom, and what it is not for.")]
+    factors: Annotated[_Values, Field(description="By task: what it reads, strands, labels.")]
+    metrics: Annotated[_Values, Field(description="What was measured, thresholds, how the intervals came about.")]
+    evaluation_data: Annotated[_Values, Field(description="Rows by task, of validation and test.")]
+    training_data: Annotated[_Values, Field(description="Source, licence, citation, sha256, releases, rows by task.")]
+    quantitative_analyses: Annotated[_Values, Field(description="By task: scores with intervals, beside baselines.")]
+    calibration: Annotated[_Values, Field(description="By task: temperature, threshold, Brier score, error.")]
+    lineage: Annotated[_Values, Field(description="Donor, prior, releases, seed, plan of the transfer.")]
+    ethical_considerations: list[str]
+    caveats_and_recommendations: Annotated[list[str], Field(description="Limits.")]
+
+
+class SpeciesOut(BaseModel):
+    """Answer of ``GET /v1/species/{species}``."""
+
+    id: str
+    scientific_name: str
+    taxon_id: int
+    simulated: bool
+    version: str
+    bundle: str
+    tasks: list[_Values]
+    receipt: ReceiptOut
+    card: Annotated[_Values, Field(description="`card.json` of its bundle.")]
+    model_card: ModelCard

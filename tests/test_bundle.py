@@ -135,7 +135,7 @@ def test_a_card_has_exactly_these_bytes() -> None:
 def test_the_page_shows_a_card_that_the_code_reads(root: Path) -> None:
     page = (root / "docs" / "bundle.md").read_text(encoding="utf-8")
     cards = [block.split("```")[0] for block in page.split("```json\n")[1:]]
-    base, species, golden = cards
+    base, species, golden, _ = cards
     assert isinstance(decode(base.encode(), "docs/bundle.md"), bundle.BaseCard)
     assert isinstance(decode(species.encode(), "docs/bundle.md"), bundle.Card)
     assert set(json.loads(golden)[0]) == {"sequence", "centre", "logits"}

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from episome import bundle, classifier, drift, export, lora, model
+from episome import bundle, classifier, drift, export, lora, model, provenance
 from episome.bundle import BundleError, Composition, Lineage
 from episome.model import Config
 from episome.runtime import Engine, Row
@@ -84,6 +84,7 @@ def subject(home: Path) -> export.Subject:
             donor="base", prior="none", release="none", releases=("none",), data="d" * 64,
             params=export.params_digest({"seed": 7}), seed=7, transfer={"plan": None, "start": {"from": "nothing"}},
         ),
+        made=toy.MADE,
     )  # fmt: skip
 
 
@@ -99,6 +100,7 @@ def test_a_bundle_says_and_answers_what_training_left(trained: Path, tmp_path: P
     digest = write(trained, tmp_path, subject(trained))
     contents = bundle.read_contents(tmp_path / "human_sim")
     assert contents.digest == digest
+    assert provenance.read(tmp_path / "human_sim") == toy.MADE
     assert contents.card.lora == bundle.Lora(
         rank=4, alpha=8.0, targets=("attention.self.Wqkv", "attention.output.dense")
     )

@@ -8,8 +8,9 @@ import numpy as np
 import onnx
 from safetensors.numpy import save_file
 
-from episome import bank, bundle, drift, graph, tokenizer
+from episome import bank, bundle, drift, graph, provenance, tokenizer
 from episome.bundle import Bank, BaseCard, CalibratedTask, Card, Composition, Golden, Lineage, Lora, ModelShape
+from episome.provenance import BaseModel, Provenance, Rows
 from episome.runtime import Engine, Row
 
 SHAPE = ModelShape(vocab_size=64, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=32)
@@ -18,6 +19,16 @@ COMPOSITION = Composition(k=2, phased=True, site_reach=3)
 TASKS = (
     CalibratedTask(name="promoter", scope="window", window=60, threshold=0.5, temperature=1.5),
     CalibratedTask(name="donor", scope="site", window=40, motif="GT", threshold=0.4, temperature=0.8),
+)
+
+MADE = Provenance(
+    source="genome",
+    licence="CC0-1.0",
+    citation="nobody",
+    base=BaseModel(size="mini", hub=None, revision=None),
+    rows={"promoter": {"train": Rows(positives=40, negatives=60, groups=30)}},
+    confidence=0.95,
+    bootstrap=1000,
 )
 
 
@@ -122,6 +133,7 @@ def write_species(base: Path, folder: Path, announced: Card, seed: int) -> str:
     weight = rng.standard_normal((labels, features)).astype(np.float32)
     save_file({"weight": weight, "bias": rng.standard_normal(labels).astype(np.float32)}, folder / "head.safetensors")
     drift.save(folder / "drift.npz", drift.fit(dna(seed + number, 300) for number in range(5)))
+    (folder / provenance.NAME).write_bytes(provenance.encode(MADE))
     write_golden(base, folder, announced)
     return bundle.write_card(folder, announced)
 

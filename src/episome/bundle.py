@@ -65,7 +65,7 @@ CARD = "card.json"
 _BASE_FILES = (frozenset({"base.onnx", "tokenizer.json"}), frozenset({"base.onnx.data"}))
 _SPECIES_FILES = (
     frozenset({"adapter.safetensors", "head.safetensors", "drift.npz", "golden.json"}),
-    frozenset({"fisher.safetensors"}),
+    frozenset({"data.json", "fisher.safetensors"}),
 )
 _MAX_CARD = 1 << 20
 _MAX_GOLDEN = 16 << 20

@@ -17,7 +17,7 @@ import onnx
 import pandas as pd
 from numpy.typing import NDArray
 
-from episome import bank, bundle, drift, graph, model
+from episome import bank, bundle, drift, graph, model, provenance
 from episome.bundle import (
     Bank,
     BaseCard,
@@ -32,6 +32,7 @@ from episome.bundle import (
 )
 from episome.classifier import Classifier, load_classifier, predict
 from episome.dataset import label_column
+from episome.provenance import Provenance
 from episome.runtime import Engine, Row
 from episome.types import EpisomeError, Task
 
@@ -55,6 +56,7 @@ class Subject:
             surroundings of sites, and people send whole regions.
         evaluation: the report of `evaluate`: per task ``threshold``, ``temperature`` and metrics.
         lineage: where it comes from.
+        made: what its rows are.
     """
 
     species: str
@@ -66,6 +68,7 @@ class Subject:
     corpus: Sequence[str]
     evaluation: Mapping[str, Any]
     lineage: Lineage
+    made: Provenance
 
 
 def write_base(
@@ -120,6 +123,7 @@ def write_species(
     train = subject.rows.loc[subject.rows["split"] == "train", "sequence"]
     drift.save(folder / "drift.npz", drift.fit([*train, *subject.corpus]))
     bundle.write_golden(folder / "golden.json", _golden(subject, classifier, golden))
+    (folder / provenance.NAME).write_bytes(provenance.encode(subject.made))
     digest = bundle.write_card(folder, card)
     _check_parity(subject, classifier, base=base, folder=folder, tolerance=tolerance)
     return digest

@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from episome import bundle, drift, shelf
+from episome import bundle, drift, provenance, shelf
 from episome.annotate import Question
+from episome.provenance import Provenance
 from episome.runtime import Adapter, Engine
 from episome.shelf import Champions, Entry
 
@@ -24,6 +25,7 @@ class Resident:
         engine: the base model it rides on.
         adapter: its slot in the engine's bank, and its card.
         profile: what its training sequences look like.
+        made: what its rows are; None where its bundle is too old to say.
         questions: its tasks by name, in the order of the head's columns.
     """
 
@@ -31,6 +33,7 @@ class Resident:
     engine: Engine
     adapter: Adapter
     profile: drift.Profile
+    made: Provenance | None
     questions: Mapping[str, Question]
 
 
@@ -120,5 +123,6 @@ def _resident(entry: Entry, engine: Engine, folder: Path, undo: ExitStack) -> Re
         engine=engine,
         adapter=adapter,
         profile=drift.load(folder / "drift.npz"),
+        made=provenance.read(folder),
         questions=questions,
     )

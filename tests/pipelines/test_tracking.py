@@ -12,12 +12,13 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.telemetry.utils import is_telemetry_disabled
 
-from episome import bundle
+from episome import bundle, modelcard
 from episome.params import Params
 from episome.runtime import Engine, Row
 from episome.types import EpisomeError
 from pipelines import register, registered, tracking
 from pipelines.registered import TrackingError
+from tests import toy_bundles
 from tests.conftest import ROOT
 from tests.pipelines import project
 from tests.pipelines.project import SPECIES
@@ -43,6 +44,21 @@ def test_a_bundle_becomes_a_version_that_names_it(settings: Params) -> None:
     report = json.loads(Path(f"reports/register/{SPECIES}.json").read_bytes())
     assert (report["model"], report["version"], report["bundle"]) == (f"episome-{SPECIES}", 1, version.bundle)
     assert tracking.champion(SPECIES) is None, "registration moves no alias"
+
+
+def test_a_version_has_its_model_card(settings: Params, tmp_path: Path) -> None:
+    (version,) = tracking.versions(SPECIES)
+    kept = tracking.kept(version, tracking.CARD, tmp_path)
+    assert kept is not None
+    made = json.loads((kept / "model_card.json").read_bytes())
+    assert (made["model_details"]["bundle"], made["model_details"]["gate"]) == (version.bundle, version.gate)
+    assert made["training_data"]["licence"] == toy_bundles.MADE.licence
+    page = (kept / "model_card.md").read_text(encoding="utf-8")
+    assert page == modelcard.markdown(made)
+    client = MlflowClient(tracking_uri="sqlite:///" + str(Path("registry/mlflow.db").absolute()))
+    described = client.get_model_version(registered.model_name(SPECIES), str(version.number)).description
+    assert page.startswith(f"# {described}\n")
+    assert "SIMULATED" in page.splitlines()[0]
 
 
 def test_the_same_bundle_is_the_same_version(settings: Params) -> None:

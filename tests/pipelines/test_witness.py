@@ -157,7 +157,8 @@ FORGERS: tuple[Callable[[list[bytes], random.Random], list[bytes]], ...] = (
 
 def test_a_hundred_tamperings_are_all_found(raw: bytes) -> None:
     assert tuple(doctor.of_ledger(SHELF)) == ()
-    seen, missed = set(), []
+    seen: set[bytes] = set()
+    missed = []
     for number in range(3 * TAMPERINGS):  # two that come out alike count as one
         if len(seen) == TAMPERINGS:
             break

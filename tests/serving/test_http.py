@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from episome import shelf
+from episome import bundle, modelcard, provenance, shelf
 from serving import http, schema
 from tests import toy_bundles, worlds
 
@@ -404,3 +405,30 @@ def test_scores_are_finite_numbers(client: TestClient) -> None:
     tasks = client.post("/v1/annotate", json=body(record(), report="all")).json()["results"][0]["tasks"]
     scores = np.array([each["score"] for task in tasks.values() for each in task["features"]])
     assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_one_species_gives_its_model_card_as_values_and_as_a_page(client: TestClient) -> None:
+    one = client.get("/v1/species/human_sim").json()
+    made = schema.SpeciesOut.model_validate(one, strict=True).model_card
+    assert made.model_details["bundle"] == one["bundle"]
+    assert made.model_details["version"] == one["version"]
+    assert made.training_data["licence"] == toy_bundles.MADE.licence
+    page = client.get("/v1/species/human_sim/card.md")
+    assert page.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert page.text == modelcard.markdown(one["model_card"])
+    assert page.text.startswith("# Model card: human_sim (SIMULATED")
+    problem(client.get("/v1/species/yeti/card.md"), 404)
+    described = client.get("/openapi.json").json()["paths"]["/v1/species/{species}/card.md"]["get"]["responses"]
+    assert list(described["200"]["content"]) == ["text/markdown"]
+
+
+def test_a_bundle_that_is_older_than_model_cards_has_one_that_says_so(tmp_path: Path) -> None:
+    place, older = worlds.write(tmp_path), tmp_path / "bundle" / "human_sim-1"
+    (older / provenance.NAME).unlink()
+    bundle.write_card(older, bundle.read_species_card(older))
+    digest = shelf.publish(place, older)
+    shelf.point(place, "human_sim", replace(shelf.read(place).species["human_sim"], bundle=digest))
+    with TestClient(http.app(worlds.house(place))) as client:
+        one = client.get("/v1/species/human_sim").json()
+    assert one["bundle"] == digest
+    assert one["model_card"]["training_data"]["source"] == modelcard.UNKNOWN
