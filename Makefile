@@ -13,7 +13,7 @@ export DVC_NO_ANALYTICS := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: setup repro demo serve stop test lint labelled genomes study bench
+.PHONY: setup repro demo serve stop test lint labelled genomes study streams bench
 
 setup: .venv/installed                          ## the environment, in .venv
 
@@ -72,6 +72,11 @@ study: setup                                    ## the full transfer study: simu
 	test -z "$(DATA)" || cp examples/study_csorf/params.yaml $(STUDY)/
 	cd $(STUDY) && PYTHONPATH=src:. dvc repro check base && PYTHONPATH=src:. python -m pipelines.study
 	cd $(STUDY) && PYTHONPATH=src:. python -m pipelines.report reports/study_full reports/transfer_full
+
+streams: setup                                  ## streams of retrains: what each guard and memory keeps and learns, in build/streams
+	test -d "$(DATA)/promoter300" || (echo "DATA=FOLDER wanted: the folder that holds csorf_lenmatched/ and promoter300/"; exit 1)
+	test -f build/streams/models/base/config.json || PYTHONPATH=src:. python benchmarks/streams_world.py $(DATA)
+	PYTHONPATH=src:. python benchmarks/streams.py && PYTHONPATH=src:. python benchmarks/streams_report.py
 
 bench: repro                                    ## how fast the bundles answer on this machine
 	python benchmarks/speed.py
