@@ -150,6 +150,33 @@ def test_the_smallest_weight_that_keeps_the_budget_is_found(base: Path, memory: 
     assert "kl" not in plain.record
 
 
+def test_a_search_that_was_killed_begins_no_weight_anew(base: Path, tmp_path: Path) -> None:
+    chosen = numbers(epochs=2, fisher_rows=20, memory="none", ewc_lambda_grid=(0.1, 0.2), ewc_kl_budget=1e-30)
+    taken: list[int] = []
+
+    def keep(asked: Train) -> train.Keep:
+        path = tmp_path / f"{asked.ewc_lambda:g}.safetensors"
+        return train.Keep(path=path, fingerprint=str(asked.ewc_lambda), seconds=1e9)
+
+    def killed(name: str, events: Iterator[train.Step | train.Epoch]) -> Curve:
+        if taken:
+            raise KeyboardInterrupt
+        return watch(name, events)
+
+    def watch(name: str, events: Iterator[train.Step | train.Epoch]) -> Curve:
+        curve = retraining.followed(name, events)
+        taken.append(len(curve.steps))
+        return curve
+
+    with pytest.raises(KeyboardInterrupt):
+        retraining.retrain(champion(base, chosen), rows(), chosen, seed=0, watch=killed, keep=keep)
+    resumed, whole = champion(base, chosen), champion(base, chosen)
+    done = retraining.retrain(resumed, rows(), chosen, seed=0, watch=watch, keep=keep)
+    assert taken[0] == taken[2] > taken[1] == 0
+    assert retraining.retrain(whole, rows(), chosen, seed=0).trail == done.trail
+    assert same(state(resumed.classifier), state(whole.classifier))
+
+
 def test_without_rows_the_divergence_is_predicted_by_the_fisher(base: Path) -> None:
     begun, done = retrained(base, memory="none", guard="l2sp", ewc_kl_budget=1e9)
     layers = list(lora.layers(begun.classifier.encoder))
@@ -172,3 +199,17 @@ def test_what_is_asked_for_and_not_there_is_named(base: Path) -> None:
         retraining.prepare(start, gone, chosen)
     with pytest.raises(EpisomeError, match=r"no MAS beside it; train it with train\.guard: mas too"):
         retraining.prepare(start, known, numbers(guard="mas"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"ewc_lambda_grid": (1.0, 1.0)}, r"ewc_lambda_grid: 1\.0, 1\.0; wanted: rising"),
+        ({"ewc_lambda_grid": (2.0, 1.0)}, r"ewc_lambda_grid: 2\.0, 1\.0; wanted: rising"),
+        ({"ewc_kl_budget": 0.02, "guard": "none"}, "chooses λ of a guard, and guard is none"),
+        ({"replay_share": 1.0}, "less than 1"),
+    ],
+)
+def test_numbers_that_no_retrain_can_follow_are_refused(change: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Train.model_validate(numbers().model_dump() | change)

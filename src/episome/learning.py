@@ -110,7 +110,7 @@ class Train(Frozen):
         return distilled + (self.ewc_lambda if self.guard == "lwf" else 0.0)
 
     @model_validator(mode="after")
-    def _rising(self) -> "Train":
+    def _can_be_searched(self) -> "Train":
         if list(self.ewc_lambda_grid) != sorted(set(self.ewc_lambda_grid)):
             raise ValueError(f"ewc_lambda_grid: {', '.join(map(str, self.ewc_lambda_grid))}; wanted: rising")
         if self.ewc_kl_budget is not None and self.guard == "none":
