@@ -14,7 +14,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.representer import RoundTripRepresenter
 
-from episome import bundle, shelf
+from episome import bundle, params, shelf
 from episome.params import Params
 from episome.types import EpisomeError
 from pipelines import attempts, champions, child, feedback, journal, lock, paths, prior, releases
@@ -69,7 +69,8 @@ def retrain(species: str, data: Path, settings: Params, *, task: str | None = No
     table = feedback.dataset(data, species) if data.is_dir() else data
     rows = releases.read(table, settings.tasks_of(species), ambiguous=settings.windows.ambiguous, task=task)
     with lock.hold(journal.LOCK):
-        journal.settle()
+        if journal.settle():
+            settings = params.read(PARAMS)
         champion = shelf.open_bundle(champions.folder(settings), champions.of(species, settings).bundle)
         release = releases.write(species, rows, bundle.read_species_card(champion).lineage.release)
         return _climb(species, champion, release, settings, repair=repair)
