@@ -14,9 +14,11 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from episome import bundle, params, shelf
+from episome import bundle, feedback, params, shelf
+from episome.feedback import Label
 from episome.shelf import Entry
 from episome.types import EpisomeError, Task
+from episome_cli import feedback as curated
 from episome_cli import retrain as command
 from pipelines import child, journal, lock, paths, releases, retrain
 from tests import micro
@@ -273,6 +275,28 @@ def test_no_rung_is_tried_where_no_training_mends_the_refusal(at_the_lab: Path) 
     rows = [f"{dna(seed, 300)},1,promoter" for seed in range(4)]
     done = retrain.retrain(SPECIES, table(Path("l.csv"), *rows), params.read())
     assert (len(done.attempts), done.end) == (1, "no training mends leaks")
+
+
+@pytest.mark.slow
+def test_labels_that_a_curator_sent_are_exported_and_retrained_on(at_the_lab: Path) -> None:
+    task = params.read().task("promoter")
+    label = Label(
+        species=SPECIES,
+        task=task.name,
+        sequence=PROMOTER,
+        key=feedback.key(PROMOTER, task),
+        label=1,
+        name=task.labels[1],
+        curator="Barbara McClintock",
+    )
+    feedback.append(Path("labels"), [label], received="2026-01-01T00:00:00+00:00", max_bytes=1 << 20, timeout=10.0)
+    exported = CliRunner().invoke(curated.feedback, ["export", SPECIES, "curated", "--file", "labels"])
+    assert exported.exception is None, exported.output
+    said = CliRunner().invoke(command.retrain, [SPECIES, "--data", "curated"])
+    assert said.exception is None, said.output
+    release = params.read().of(SPECIES).release
+    written = Path("releases", release, f"{release}.csv").read_text(encoding="utf-8")
+    assert written == f"sequence,label,task\n{PROMOTER},1,promoter\n"
 
 
 @pytest.mark.slow
