@@ -121,8 +121,8 @@ TUNING: dict[str, tuple[tuple[str, int], ...]] = {
 }
 """Streams and seeds on which the weights are chosen."""
 ROWS = {
-    "simulated": {"train": 300, "val": 100, "test": 300},
-    "real": {"train": 200, "val": 100, "test": 240},
+    "simulated": {"train": 400, "val": 150, "test": 400},
+    "real": {"train": 300, "val": 150, "test": 400},
 }
 """At most, of every suite."""
 CORES, CORE = {Suite("human_sim", "promoter"), Suite("fly_sim", "promoter")}, slice(90, 210)

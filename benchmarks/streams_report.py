@@ -65,6 +65,7 @@ def main(project: Path) -> None:
         runs = [run for run in read(project / f"{family}.jsonl") if run.split == "test"]
         names = complete(family, runs)
         print(f"## {family.capitalize()}\n")
+        print("\n".join(tuned(project, family)), end="\n\n")
         if left_out := [name for name in STREAMS[family] if name not in names]:
             print(f"**Not measured: {'; '.join(left_out)}.**\n")
         if not names:
@@ -75,6 +76,16 @@ def main(project: Path) -> None:
         print(f"Seeds {', '.join(map(str, SEEDS))}; {len(names)} streams; {seconds:,.0f} CPU seconds.\n")
         for part in (whole(table, picked, weights(runs)), lines(table, picked), ties(table, picked), each(table)):
             print("\n".join(part), end="\n\n")
+
+
+def tuned(project: Path, family: str) -> Iterator[str]:
+    """What each weight kept and learned on the tuning seeds, by validation rows; one row a run as far as they are."""
+    yield "| tuning stream, seed | method | λ | forgetting | learned |\n|---|---|---|---|---|"
+    for run in read(project / f"{family}.jsonl"):
+        if run.split == "val":
+            scores = matrix(laboratory(project, family, run.stream, run.seed, run.split), run)
+            said = f"{float(streams.forgetting(scores)):+.3f} | {float(streams.learning(scores)):.3f}"
+            yield f"| {run.stream}, {run.seed} | {run.method} | {run.weight:g} | {said} |"
 
 
 def complete(family: str, runs: list[Run]) -> list[str]:

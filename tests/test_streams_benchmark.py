@@ -1,6 +1,7 @@
 """The benchmark of retrain streams on a few rows and a random base, and its tables on scores known beforehand."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -110,6 +111,9 @@ def test_the_tables_say_what_the_scores_say(
     bench.append(tmp_path / "real.jsonl", iter(runs[:-1]))
     report.main(tmp_path)
     assert "| naive |" not in capsys.readouterr().out  # a seed is missing
+    judged = [bench.labels_of(replace(lab, split="val"), suite).tolist() for suite in lab.suites]
+    told = run_of(STREAM, "L2-SP", 1, [[judged[0], judged[1]], [judged[0], judged[1]]])
+    bench.append(tmp_path / "real.jsonl", iter([replace(told, split="val", weight=0.1)]))
     bench.append(tmp_path / "real.jsonl", iter(runs[-1:]))
     report.main(tmp_path)
     said = capsys.readouterr().out
@@ -119,6 +123,7 @@ def test_the_tables_say_what_the_scores_say(
     assert naive in said
     assert "| EWC ΔW | 0 % [0, 0]: holds | +0.000: holds | 0 % [0, 0] (≥ 60 %): does not hold | no |" in said
     assert "| full | 0 % [0, 0]: holds | +0.000: holds | 100 % [100, 100] (≥ 100 %): holds | yes |" in said
+    assert f"| {STREAM}, 1 | L2-SP | 0.1 | +0.000 | 1.000 |" in said
     assert "Not measured: human: csorf → promoter;" in said
     assert "new task: human csorf | 1.000 / 0.500 | +0.500 / +0.500 |" in said
 
