@@ -110,7 +110,7 @@ def test_a_promotion_killed_at_any_moment_leaves_the_old_champion_or_the_new_one
     call = ("promote", SPECIES, "--uncompared")
     project.train(at_work, seed=3)
     killer = Killer(at_work, PROMOTIONS, forks.command(at_work, *call).seconds)
-    left = set()
+    left: set[tuple[bool, bool, bool]] = set()
     while not killer.done(len(left) > 1):
         if killer.relents:
             before, new = state(), project.train(at_work, seed=100 + killer.tried)
