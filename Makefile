@@ -22,7 +22,7 @@ setup: .venv/installed                          ## the environment, in .venv
 .venv/installed: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
 	python -m pip install --quiet --constraint requirements.lock torch uv
-	uv pip install --quiet --python .venv $(PINNED) || python -m pip install --quiet $(PINNED)
+	uv pip install --quiet --compile-bytecode --python .venv $(PINNED) || python -m pip install --quiet $(PINNED)
 	touch $@
 
 repro: setup                                    ## whatever changed and what depends on it; a species that fails stops itself
