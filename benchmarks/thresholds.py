@@ -31,7 +31,7 @@ def luck(
 ) -> tuple[float, float]:
     """5 and 95 % of the test MCC over thresholds from redrawn validation rows."""
     rng = np.random.default_rng(seed)
-    found = []
+    found: list[float] = []
     while len(found) < DRAWS:
         drawn = rng.integers(len(answers), size=len(answers))
         if len(np.unique(answers[drawn])) == 2:
