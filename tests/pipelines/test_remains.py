@@ -1,7 +1,13 @@
 """What a DVC that was killed while it wrote cannot read again is removed or put back; what it can is left alone."""
 
+import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipelines import remains
@@ -22,6 +28,18 @@ def test_half_a_list_of_readers_is_removed(rwlock: str) -> None:
     Path(".dvc/tmp/rwlock").write_text(rwlock)
     remains.clear([], None)
     assert not Path(".dvc/tmp/rwlock").exists()
+
+
+def test_readers_that_ended_are_taken_away_even_unreaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remains, "_DYING", 0.2)
+    with subprocess.Popen([sys.executable, "-c", ""]) as zombie:
+        while psutil.Process(zombie.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        here, gone = ({"pid": pid, "cmd": "dvc repro"} for pid in (os.getpid(), zombie.pid))
+        readers = {"write": {"a": gone, "b": here}, "read": {"c": [gone], "d": [here, gone]}}
+        Path(".dvc/tmp/rwlock").write_text(json.dumps(readers))
+        remains.clear([], None)
+    assert json.loads(Path(".dvc/tmp/rwlock").read_text()) == {"write": {"b": here}, "read": {"d": [here]}}
 
 
 @pytest.mark.parametrize("pin", ["", PIN[:9], PIN[:20], PIN[:27], "outs: ["])
