@@ -9,13 +9,11 @@ unless told) is written over. No adapter is trained.
 
 import os
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from benchmarks.clock import timed
 from episome import params
 from pipelines import baselines, genes, homology, windows, world
 
@@ -33,19 +31,13 @@ def main(count: int, folder: Path) -> None:
     os.chdir(folder)
     Path("params.yaml").write_text(yaml.safe_dump(chosen, sort_keys=False), encoding="utf-8")
     species = list(params.read().species)
-    _timed("world", world.run, name)
+    timed("world", world.run, name)
     for each in species:
-        _timed(f"genes {each}", genes.main, each)
-    _timed("homology", homology.main)
+        timed(f"genes {each}", genes.main, each)
+    timed("homology", homology.main)
     for each in species:
-        _timed(f"windows {each}", windows.main, each)
-    _timed("baselines", baselines.main)
-
-
-def _timed(what: str, run: Callable[..., Any], *arguments: str) -> None:
-    began = time.perf_counter()
-    run(*arguments)
-    print(f"{what}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+        timed(f"windows {each}", windows.main, each)
+    timed("baselines", baselines.main)
 
 
 if __name__ == "__main__":

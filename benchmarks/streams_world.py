@@ -11,13 +11,12 @@ retrain takes seconds. What is in FOLDER is written over.
 import os
 import shutil
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from benchmarks.clock import timed
 from episome import params
 from pipelines import base, corpus, genes, homology, windows, world
 
@@ -35,14 +34,14 @@ def main(data: Path, folder: Path, count: int) -> None:
     os.chdir(folder)
     Path("params.yaml").write_text(yaml.safe_dump(numbers, sort_keys=False), encoding="utf-8")
     species = list(params.read().species)
-    _timed("world", world.run, "demo")
+    timed("world", world.run, "demo")
     for each in species:
-        _timed(f"genes {each}", genes.main, each)
-    _timed("homology", homology.main)
+        timed(f"genes {each}", genes.main, each)
+    timed("homology", homology.main)
     for each in species:
-        _timed(f"windows {each}", windows.main, each)
-        _timed(f"corpus {each}", corpus.main, each)
-    _timed("base", base.main)
+        timed(f"windows {each}", windows.main, each)
+        timed(f"corpus {each}", corpus.main, each)
+    timed("base", base.main)
 
 
 def merged(count: int) -> Any:
@@ -63,12 +62,6 @@ def merged(count: int) -> Any:
     chosen["study"]["curves"]["pairs"] = []
     chosen["compute"]["threads"] = 1
     return chosen
-
-
-def _timed(what: str, run: Callable[..., Any], *arguments: str) -> None:
-    began = time.perf_counter()
-    run(*arguments)
-    print(f"{what}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from episome import baseline, calibration, dataset, metrics, params
-from episome.classifier import Classifier
 from episome.params import Params
 from episome.train import load_classifier, predict
 from pipelines import paths
@@ -48,12 +47,11 @@ def best(values: NDArray[np.float64], labels: NDArray[np.int8]) -> float:
 def lines(species: str, chosen: Params) -> list[str]:
     """A line per task."""
     rows = dataset.read(paths.windows(species) / "rows.parquet")
-    rows = rows.reset_index(drop=True)
-    classifier: Classifier = load_classifier(paths.base(), paths.adapter(species))
+    classifier = load_classifier(paths.base(), paths.adapter(species))
     report = json.loads(paths.evaluation(species).read_bytes())["tasks"]
     found = []
     for column, task in enumerate(classifier.tasks):
-        labelled = rows[rows[dataset.label_column(task.name)] >= 0]
+        labelled = dataset.labelled(rows, task.name)
         parts = {split: labelled[labelled["split"] == split] for split in ("train", "val", "test")}
         answers, labels = (parts[split][dataset.label_column(task.name)].to_numpy() for split in ("val", "test"))
         judged, asked = (

@@ -81,7 +81,7 @@ def _task(rows: dict[str, pd.DataFrame], task: Task, numbers: Evaluate, seed: in
 
 
 def _parts(rows: pd.DataFrame, task: str) -> Parts:
-    asked = rows[rows[dataset.label_column(task)] >= 0]
+    asked = dataset.labelled(rows, task)
     return {split: asked[asked["split"] == split] for split in SPLITS}
 
 

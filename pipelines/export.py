@@ -107,7 +107,7 @@ def _made(chosen: Params, name: str, rows: pd.DataFrame) -> Provenance:
 
 
 def _counted(rows: pd.DataFrame, task: Task, split: str) -> Rows:
-    asked = rows[(rows["split"] == split) & (rows[dataset.label_column(task.name)] >= 0)]
+    asked = dataset.labelled(rows[rows["split"] == split], task.name)
     positives = int((asked[dataset.label_column(task.name)] == 1).sum())
     return Rows(positives=positives, negatives=len(asked) - positives, groups=int(asked["group"].nunique()))
 

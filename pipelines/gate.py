@@ -102,7 +102,7 @@ def _judged(engine: Engine, species: str, chosen: Params) -> Iterator[Check]:
     rows = dataset.read(paths.windows(species) / "rows.parquet")
     test, evaluated = rows[rows["split"] == "test"], _evaluated(species)
     for task in challenger.card.tasks:
-        asked = _labelled(test, task.name)
+        asked = dataset.labelled(test, task.name)
         labels, scored = asked[dataset.label_column(task.name)], _scored(engine, challenger, asked, task.name)
         yield beats_chance(task.name, labels, asked["group"], scored, bounds)
         kmers, least = evaluated[task.name]["baseline"]["mcc"]["value"], chosen.gate.min_over_baseline_mcc
@@ -182,7 +182,7 @@ def _kept(both: _Compared, rows: pd.DataFrame, limits: Limits, allowed: Gate) ->
                 name="tasks", suite=task, passed=False, message=f"{task}: the champion answers it, this does not"
             )
             continue
-        labelled = _labelled(rows, task)
+        labelled = dataset.labelled(rows, task)
         asked = labelled[labelled["split"] == "test"]
         old, new = (_scored(both.engine, each, asked, task) for each in (both.champion, both.challenger))
         labels, groups = asked[dataset.label_column(task)].to_numpy(), asked["group"].to_numpy()
@@ -240,10 +240,6 @@ def _golden(both: _Compared, allowed: Gate) -> Iterator[Check]:
             yield agreement.flips(
                 task, _called(both.champion, old, task), _called(both.challenger, new, task), most=allowed.max_flips
             )
-
-
-def _labelled(rows: pd.DataFrame, task: str) -> pd.DataFrame:
-    return rows[rows[dataset.label_column(task)] >= 0]
 
 
 def _scored(engine: Engine, adapter: Adapter, rows: pd.DataFrame, name: str) -> Scored:

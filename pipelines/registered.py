@@ -56,6 +56,12 @@ class Version:
     run_id: str
 
 
+def sha256(path: Path) -> str:
+    """Of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def model_name(species: str) -> str:
     """Name of the registered model."""
     return f"episome-{species}"
@@ -99,5 +105,5 @@ def model_card(files: Files, git_commit: str) -> dict[str, Any]:
         provenance.read(files.bundle),
         bundle=bundle.digest(files.bundle),
         git_commit=git_commit,
-        gate=hashlib.sha256(files.gate.read_bytes()).hexdigest(),
+        gate=sha256(files.gate),
     )

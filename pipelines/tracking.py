@@ -4,7 +4,6 @@ sqlite under ``registry/`` unless ``MLFLOW_TRACKING_URI`` names another store. A
 were uploaded, fetched back and found equal: MLflow itself calls a half-uploaded model READY.
 """
 
-import hashlib
 import os
 import re
 import tempfile
@@ -41,7 +40,7 @@ from sqlalchemy.exc import SQLAlchemyError
 import episome
 from episome import bundle, modelcard
 from pipelines import commit, lock, measurements, registered
-from pipelines.registered import Files, TrackingError, Version, model_name, pyfunc_uri
+from pipelines.registered import Files, TrackingError, Version, model_name, pyfunc_uri, sha256
 
 REGISTRY = Path("registry")
 ORIGIN = "origin"
@@ -74,9 +73,9 @@ def register(
         known = next((found for found in map(_version, _search(client, species)) if found.bundle == digest), None)
         if known is None:
             return _create(client, species, files, numbers, origin, experiment)
-        if known.gate != _sha256(files.gate):
+        if known.gate != sha256(files.gate):
             _log_gate(client, known.run_id, files.gate)
-            client.set_model_version_tag(model_name(species), str(known.number), "gate", _sha256(files.gate))
+            client.set_model_version_tag(model_name(species), str(known.number), "gate", sha256(files.gate))
         return _version(client.get_model_version(model_name(species), str(known.number)))
 
 
@@ -240,7 +239,7 @@ def _create(
     client.set_terminated(run_id)
     if not client.search_registered_models(f"name = '{model_name(species)}'"):
         client.create_registered_model(model_name(species), description=f"Adapters of {species}, a version a bundle")
-    tags = {"bundle": digest, "base": bundle.digest(files.base), "gate": _sha256(files.gate)}
+    tags = {"bundle": digest, "base": bundle.digest(files.base), "gate": sha256(files.gate)}
     tags |= {"git_commit": git_commit, "dirty": dirty}
     made = client.create_model_version(
         model_name(species),
@@ -309,7 +308,7 @@ def _log_numbers(client: MlflowClient, run_id: str, files: Files, numbers: Mappi
 
 
 def _log_gate(client: MlflowClient, run_id: str, report: Path) -> None:
-    client.log_text(run_id, report.read_text(encoding="utf-8"), f"reports/gate-{_sha256(report)}.json")
+    client.log_text(run_id, report.read_text(encoding="utf-8"), f"reports/gate-{sha256(report)}.json")
 
 
 def _search(client: MlflowClient, species: str) -> Iterator[ModelVersion]:
@@ -332,12 +331,7 @@ def _version(found: ModelVersion) -> Version:
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from episome.contract import SHORTCUT
-from episome.dataset import label_column
+from episome.dataset import label_column, labelled
 from episome.sequence import gc, n_share
 from episome.sources import Source
 from episome.split import SPLITS
@@ -76,7 +76,7 @@ def card(rows: pd.DataFrame, task: Task, facts: Facts) -> dict[str, Any]:
         task: whose card.
         facts: what is not in the rows.
     """
-    asked = rows[rows[label_column(task.name)] >= 0]
+    asked = labelled(rows, task.name)
     labels = asked[label_column(task.name)]
     source = facts.source.model_dump(mode="json")
     return {

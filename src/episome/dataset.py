@@ -40,6 +40,11 @@ def label_column(task: str) -> str:
     return LABEL + task
 
 
+def labelled(rows: pd.DataFrame, task: str) -> pd.DataFrame:
+    """The rows that have a label of the task."""
+    return rows[rows[label_column(task)] != MISSING]
+
+
 def tasks(rows: pd.DataFrame) -> tuple[str, ...]:
     """Names of the tasks that rows have a label column for, in column order."""
     return tuple(str(name).removeprefix(LABEL) for name in rows.columns if str(name).startswith(LABEL))

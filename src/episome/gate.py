@@ -164,10 +164,7 @@ def compare(
         suite=suite.name,
         passed=change.low > floor,
         message=message + (f"; {suite.why}" if suite.why else ""),
-        loss=round(change.loss, 6),
-        low=change.low,
-        high=change.high,
-        n=n,
+        **change.figures,
         limit=floor,
         needed=lacking,
     )
@@ -209,20 +206,18 @@ def gain(
         needed = max(limits.min_rows, change.needed(limits.max_loss))
         message = f"{suite}: not tested, {n} rows came, {needed} needed; once promoted it is judged in a pool"
         return Check(name="gain", suite=suite, passed=True, message=message, n=n, needed=needed)
-    passed = least is None or change.high >= least
     message = (
         f"{suite}: MCC {change.old:.3f} -> {change.new:.3f} on {n} new rows, "
         f"change between {change.low:+.3f} and {change.high:+.3f}"
     )
+    if refused := least is not None and change.high < least:
+        message += f"; surely less than {least:+.3f} (gate.min_gain_mcc)"
     return Check(
         name="gain",
         suite=suite,
-        passed=passed,
-        message=message if passed else f"{message}; surely less than {least:+.3f} (gate.min_gain_mcc)",
-        loss=round(change.loss, 6),
-        low=change.low,
-        high=change.high,
-        n=n,
+        passed=not refused,
+        message=message,
+        **change.figures,
         limit=least,
     )
 
@@ -291,6 +286,11 @@ class Change:
     @property
     def loss(self) -> float:
         return self.old - self.new
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What a check says of it."""
+        return {"loss": round(self.loss, 6), "low": self.low, "high": self.high, "n": self.n}
 
     def needed(self, room: float) -> int:
         """Rows on which a loss of `room` more than the observed one is ruled out as surely as it is missed."""

@@ -88,7 +88,7 @@ def _alike(setting: Setting, target: str, task: str, first: Classifier, second: 
     """Likeness of attention and of key bases, mean over rows of the target."""
     numbers = setting.chosen.study.inside
     rows = trials.split_of(setting, target, "test")
-    rows = rows[rows[dataset.label_column(task)] >= 0]
+    rows = dataset.labelled(rows, task)
     rows = rows.iloc[grid.ranked(rows, setting.chosen.seed)[: numbers.rows]]
     sides = [
         (subject, subject.examples(rows), [known.name for known in subject.tasks].index(task))

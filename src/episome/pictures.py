@@ -20,7 +20,7 @@ from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from episome.dataset import label_column
+from episome.dataset import label_column, labelled
 from episome.sequence import gc
 from episome.split import SPLITS
 from episome.types import Task
@@ -77,7 +77,7 @@ def of_task(rows: pd.DataFrame, task: Task) -> list[Picture]:
         rows: of one species (`episome.dataset`).
         task: whose rows are drawn. Without a row there is nothing to draw, without contigs no picture of places.
     """
-    asked = rows[rows[label_column(task.name)] >= 0]
+    asked = labelled(rows, task.name)
     if asked.empty:
         return []
     seen = pd.DataFrame(

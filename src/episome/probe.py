@@ -122,10 +122,7 @@ def check(
         suite=task,
         passed=most is None or change.low > -most,
         message=message,
-        loss=round(change.loss, 6),
-        low=change.low,
-        high=change.high,
-        n=change.n,
+        **change.figures,
         limit=None if most is None else -most,
         needed=needed,
     )

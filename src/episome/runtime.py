@@ -1,6 +1,6 @@
 """Answers of many species from one ONNX Runtime session: adapters and heads are rows of a bank fed as inputs.
 
-This is the only importer of onnxruntime. On a CPU a run gains nothing from more rows than one core can chew,
+On a CPU a run gains nothing from more rows than one core can chew,
 so rows are never padded: rows of equal token length share a run, runs go to as many threads as asked.
 """
 
@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from episome import bank, bundle
+from episome import bank, bundle, session
 from episome.bank import Snapshot
 from episome.bundle import BundleError, Card, Contents
 from episome.sequence import normalise
@@ -29,17 +27,6 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 _PROVIDER: Mapping[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_LOAD_ERRORS = (
-    ort_errors.Fail,
-    ort_errors.InvalidArgument,
-    ort_errors.InvalidGraph,
-    ort_errors.InvalidProtobuf,
-    ort_errors.NoSuchFile,
-    ort_errors.NotImplemented,
-    ort_errors.RuntimeException,
-)
-# Whatever goes wrong is raised; the same text on stderr as well would only be noise.
-_LOG_FATAL = 4
 # Head weights that the rows of a call to `states` gather, all together: 64 MiB.
 _HANDED_ON = 2**24
 
@@ -128,7 +115,7 @@ class Engine:
         self.digest = bundle.digest(base_folder)
         self.tokenizer = Tokenizer.load(base_folder / "tokenizer.json")
         self.provider = _PROVIDER[device]
-        self._session = _open(base_folder / "base.onnx", self.provider)
+        self._session = session.start(base_folder / "base.onnx", self.provider)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="episome-run")
         self._threads = threads
         self._tokens_per_run = tokens_per_run
@@ -324,40 +311,6 @@ class Engine:
 def _check_slots(state: Snapshot, slots: set[int]) -> None:
     if gone := sorted(slots - state.rows.keys()):
         raise EpisomeError(f"no adapter in slot {gone[0]}; slots in use: {sorted(state.rows)}")
-
-
-def _open(path: Path, provider: str) -> ort.InferenceSession:
-    """A session on exactly that provider.
-
-    Raises:
-        EpisomeError: this installation lacks the provider, or could not start it.
-        BundleError: the file is no graph.
-    """
-    if provider not in ort.get_available_providers():
-        there = ", ".join(ort.get_available_providers())
-        raise EpisomeError(
-            f"{provider} is not in this installation of onnxruntime, which has {there}; "
-            "install the extra serve-gpu for a GPU, serve for a CPU"
-        )
-    ort.set_default_logger_severity(_LOG_FATAL)
-    options = ort.SessionOptions()
-    options.log_severity_level = _LOG_FATAL
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        # The fused SkipLayerNormalization is 8-11 % slower on CPUs than Add and LayerNormalization apart.
-        session = ort.InferenceSession(
-            str(path), options, providers=[provider], disabled_optimizers=["SkipLayerNormFusion"]
-        )
-    except _LOAD_ERRORS as error:
-        raise BundleError(f"{path}: onnxruntime cannot open it: {error}") from error
-    if session.get_providers()[0] != provider:
-        raise EpisomeError(
-            f"{provider} could not be started, onnxruntime offers {session.get_providers()[0]} instead; "
-            "check the driver and the CUDA libraries"
-        )
-    return session
 
 
 def _runs(lengths: Sequence[int], tokens_per_run: int, threads: int) -> list[list[int]]:

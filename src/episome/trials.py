@@ -292,7 +292,7 @@ def _probed(setting: Setting, job: Job) -> list[Run]:
     rows, order = _rows(setting, job.target), [task.name for task in subject.tasks]
     runs = []
     for task in job.tasks:
-        learn, val, test = (_asked(rows, task, split) for split in ("train", "val", "test"))
+        learn, val, test = (dataset.labelled(rows[rows["split"] == split], task) for split in ("train", "val", "test"))
         with measured() as cost:
             examples = subject.examples(learn), subject.examples(val), subject.examples(test)
             on_val, on_test = alternatives.probe(subject, examples, order.index(task))
@@ -303,7 +303,7 @@ def _probed(setting: Setting, job: Job) -> list[Run]:
 def _rival(setting: Setting, job: Job) -> list[Run]:
     rows, runs = _rows(setting, job.target), []
     for task in job.tasks:
-        learn, val, test = (_asked(rows, task, split) for split in ("train", "val", "test"))
+        learn, val, test = (dataset.labelled(rows[rows["split"] == split], task) for split in ("train", "val", "test"))
         asked = setting.chosen.task(task)
         with measured() as cost:
             fitted = roster.fit(_RIVALS[job.method], learn, val, asked, seed=job.seed, numbers=setting.chosen)
@@ -341,12 +341,6 @@ def probe_rows(setting: Setting, job: Job, subject: Classifier) -> Examples:
     """Training rows of the donor, or of the target where there is none, the same for every run: for CKA."""
     rows = _learn(setting, job.target if job.donor == "base" else job.donor, 1.0, 0)
     return subject.examples(rows.iloc[grid.ranked(rows, setting.chosen.seed)[: setting.chosen.study.probe_rows]])
-
-
-def _asked(rows: pd.DataFrame, task: str, split: str) -> pd.DataFrame:
-    """Rows of a split that carry the task's labels."""
-    inside = rows[rows["split"] == split]
-    return inside[inside[dataset.label_column(task)] >= 0]
 
 
 def split_of(setting: Setting, species: str, split: str) -> pd.DataFrame:

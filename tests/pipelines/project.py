@@ -1,12 +1,16 @@
 """A project folder as the pipeline leaves it: toy bundles, reports and params, for tests of registry and retrain."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from episome import bundle, params
 from tests import micro, toy_bundles
@@ -23,6 +27,16 @@ def make(folder: Path) -> params.Params:
     toy_bundles.write_base(folder / "bundle/base")
     train(folder, seed=1)
     return params.read(folder / "params.yaml")
+
+
+def track(folder: Path, stage: str, pipeline: Any) -> None:
+    """Put a folder under git and DVC, with a script and the pipeline that runs it, and no prior and no release yet."""
+    (folder / "stage.py").write_text(stage)
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
+    for name in ("prior", "releases"):
+        (folder / name / "none").mkdir(parents=True)
+    for words in (["git", "init", "--quiet"], [sys.executable, "-m", "dvc", "init", "--quiet"]):
+        subprocess.run(words, cwd=folder, check=True, env=os.environ | {"DVC_NO_ANALYTICS": "1"})
 
 
 def enter(kept: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> params.Params:

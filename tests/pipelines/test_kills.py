@@ -1,16 +1,13 @@
 """SIGKILL at any moment of `promote` and `retrain`: what is left is the old state or the new one, and a way on."""
 
 import json
-import os
 import random
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
 from episome import bundle, generation, params, shelf
 from episome.shelf import Entry
@@ -196,12 +193,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         SPECIES,
         Entry(bundle=digest, base=base, version="1", git_commit="none", gate=digest, data=digest),
     )
-    (folder / "stage.py").write_text(STAGE)
-    (folder / "dvc.yaml").write_text(yaml.safe_dump(PIPELINE))
-    for name in ("prior", "releases"):
-        (folder / name / "none").mkdir(parents=True)
-    for words in (["git", "init", "--quiet"], [sys.executable, "-m", "dvc", "init", "--quiet"]):
-        subprocess.run(words, cwd=folder, check=True, env=os.environ | {"DVC_NO_ANALYTICS": "1"})
+    project.track(folder, STAGE, PIPELINE)
     monkeypatch.chdir(folder)
     monkeypatch.delenv("EPISOME_SHELF", raising=False)
     return folder

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from click.testing import CliRunner
 
 from episome import bundle, feedback, params, shelf
@@ -168,12 +167,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sha = "a" * 64
     entry = Entry(bundle=digest, base=base, version="1", git_commit="none", gate=sha, data=sha)
     shelf.point(folder / "shelf", SPECIES, entry)
-    (folder / "stage.py").write_text(STAGE)
-    (folder / "dvc.yaml").write_text(yaml.safe_dump(PIPELINE))
-    for name in ("prior", "releases"):
-        (folder / name / "none").mkdir(parents=True)
-    for words in (["git", "init", "--quiet"], [sys.executable, "-m", "dvc", "init", "--quiet"]):
-        subprocess.run(words, cwd=folder, check=True, env=os.environ | {"DVC_NO_ANALYTICS": "1"})
+    project.track(folder, STAGE, PIPELINE)
     return folder
 
 
