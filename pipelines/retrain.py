@@ -84,14 +84,19 @@ def _climb(species: str, champion: Path, release: str, settings: Params, *, repa
     for number, (rung, train) in enumerate(rungs.items(), start=1):
         prior.pin(species, champion, settings.with_train(species, train))  # which rows it keeps hangs on `train.memory`
         _track([paths.pinned(held_to), paths.release(release)])
-        report = _judged(species, {"prior": held_to, "release": release}, train)
-        version = json.loads(paths.registration(species).read_bytes())["version"]
-        done.append(Attempt(rung=rung, train=train, version=version, report=report))
-        end = done[-1].beyond_repair()
-        if number == len(rungs) and not (done[-1].passed or end):
-            end = "every rung of retrain.ladder was tried" if repair else "retrain.ladder was not to be tried"
-        attempts.write(paths.retrain(species), species=species, prior=held_to, release=release, attempts=done, end=end)
-        if done[-1].passed or end:
+        journal.begin(species, edited(PARAMS.read_bytes(), species, {"prior": held_to, "release": release}, train))
+        passed = False
+        try:
+            done.append(_attempt(species, rung, train))
+            end = done[-1].beyond_repair()
+            if number == len(rungs) and not (done[-1].passed or end):
+                end = "every rung of retrain.ladder was tried" if repair else "retrain.ladder was not to be tried"
+            record = paths.retrain(species)
+            attempts.write(record, species=species, prior=held_to, release=release, attempts=done, end=end)
+            passed = done[-1].passed
+        finally:
+            journal.end(keep=passed)
+        if passed or end:
             break
     return Retrained(species=species, prior=held_to, release=release, attempts=tuple(done), end=end)
 
@@ -113,17 +118,11 @@ def _track(folders: Sequence[Path]) -> None:
         _dvc("add", *fresh)
 
 
-def _judged(species: str, values: Mapping[str, str], train: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The gate report of the pipeline with these values of the species in params.yaml, which stay if it passed."""
-    journal.begin(species, edited(PARAMS.read_bytes(), species, values, train))
-    passed = False
-    try:
-        _dvc("repro", f"register@{species}")
-        report: Mapping[str, Any] = json.loads(paths.gate(species).read_bytes())
-        passed = report["passed"]
-    finally:
-        journal.end(keep=passed)
-    return report
+def _attempt(species: str, rung: str, train: Mapping[str, Any]) -> Attempt:
+    """What the pipeline comes to with params.yaml as it is now, registered."""
+    _dvc("repro", f"register@{species}")
+    report, registration = (json.loads(path(species).read_bytes()) for path in (paths.gate, paths.registration))
+    return Attempt(rung=rung, train=train, version=registration["version"], report=report)
 
 
 class _Spelled(RoundTripRepresenter):
