@@ -4,7 +4,7 @@
 
 PROJECT is what benchmarks/streams_world.py has written (build/streams unless told), FAMILY ``simulated`` or ``real``
 (both unless told). A stream learns its suites (one task of one species each) one after the other with one adapter and
-one head row a task; heads see the encoder alone. Weights of the guards are chosen on `TUNING`, by validation rows;
+one head row a task; heads see the encoder alone. Settings of the methods are chosen on `TUNING`, by validation rows;
 what is reported is of `SEEDS`, which are others, and of test rows. A line of JSON is added to
 PROJECT/FAMILY.jsonl as each run ends; a benchmark that was stopped goes on behind the last.
 benchmarks/streams_report.py prints what came out.
@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
+from itertools import product, starmap
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -32,9 +33,18 @@ from episome.learning import Guard, Past, Train
 from episome.params import Params
 
 Split = Literal["val", "test"]
-Key = tuple[str, str, float, int, Split]
 Scores = list[list[list[float]]]
 """Logits, [step][suite][row]."""
+
+
+class Setting(NamedTuple):
+    """What a method leaves to choose: weight of its guard, and what its coreset counts in a step."""
+
+    weight: float = 0.0
+    share: float = 0.0
+
+
+Key = tuple[str, str, Setting, int, Split]
 
 
 class Suite(NamedTuple):
@@ -69,20 +79,25 @@ class Method:
     Attributes:
         guard: as `Train.guard`; the other numbers likewise.
         memory: as `Train.memory`; the coreset is of `CORESET` rows a class and task.
-        share: as `Train.replay_share`.
         answers: as `Train.lwf_lambda`.
         head_only: the adapter stays as the first suite left it.
         weights: of the guard, to choose from.
+        shares: likewise of the coreset, as `Train.replay_share`.
     """
 
     guard: Guard = "none"
     memory: Past = "none"
-    share: float = 0.0
     answers: float = 0.0
     head_only: bool = False
     weights: tuple[float, ...] = (0.0,)
+    shares: tuple[float, ...] = (0.0,)
 
-    def numbers(self, defaults: Train, weight: float, epochs: int) -> Train:
+    @property
+    def settings(self) -> list[Setting]:
+        """All that there is to choose from."""
+        return list(starmap(Setting, product(self.weights, self.shares)))
+
+    def numbers(self, defaults: Train, setting: Setting, epochs: int) -> Train:
         """Numbers of params.yaml but for what the benchmark sets."""
         about: dict[str, object] = {
             "learning_rate": RATE,
@@ -90,16 +105,17 @@ class Method:
             "epochs": epochs,
             "fisher_rows": FISHER_ROWS if self.guard.startswith("ewc") else 1,  # others do not look at it
             "guard": self.guard,
-            "ewc_lambda": weight,
+            "ewc_lambda": setting.weight,
             "ewc_kl_budget": None,
             "memory": self.memory,
             "coreset_per_class": CORESET,
-            "replay_share": self.share,
+            "replay_share": setting.share,
             "lwf_lambda": self.answers,
         }
         return defaults.model_copy(update=about)
 
 
+SHARES = (0.05, 0.15, 0.5)
 METHODS: dict[str, Method] = {
     "naive": Method(),
     "head only": Method(head_only=True),
@@ -107,8 +123,9 @@ METHODS: dict[str, Method] = {
     "EWC A/B": Method(guard="ewc_factors", weights=(30.0, 100.0, 300.0)),
     "EWC ΔW": Method(guard="ewc", weights=(300.0, 1e3, 3e3)),
     "EWC ΔW + LwF": Method(guard="ewc", answers=1.0, weights=(30.0, 300.0)),
-    "replay": Method(memory="coreset", share=0.5),
-    "EWC ΔW + replay": Method(guard="ewc", memory="coreset", share=0.5, weights=(30.0, 300.0)),
+    "replay": Method(memory="coreset", shares=SHARES),
+    "EWC ΔW + replay": Method(guard="ewc", memory="coreset", shares=SHARES, weights=(300.0, 1e3)),
+    "EWC ΔW + LwF + replay": Method(guard="ewc", memory="coreset", answers=1.0, shares=SHARES, weights=(30.0, 300.0)),
     "full": Method(guard="ewc", memory="full", weights=(3.0, 30.0)),
 }
 JOINT = "joint"
@@ -146,14 +163,19 @@ class Run:
     stream: str
     method: str
     weight: float
+    share: float
     seed: int
     split: Split
     scores: Scores = field(repr=False)
     seconds: float
 
     @property
+    def setting(self) -> Setting:
+        return Setting(self.weight, self.share)
+
+    @property
     def key(self) -> Key:
-        return self.stream, self.method, self.weight, self.seed, self.split
+        return self.stream, self.method, self.setting, self.seed, self.split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,30 +215,31 @@ def main(project: Path, family: str) -> None:
     torch.use_deterministic_algorithms(True)
     path = project / f"{family}.jsonl"
     done = {run.key for run in read(path)}
-    tried = [(method, weight) for method, of in METHODS.items() for weight in of.weights if len(of.weights) > 1]
+    tried = [(method, each) for method, of in METHODS.items() for each in of.settings if len(of.settings) > 1]
     for name, seed in TUNING[family]:
-        append(path, perform(laboratory(project, family, name, seed, "val"), [("naive", 0.0), *tried], done))
-    weights = choose(read(path), project, family)
-    print(f"{family}: weights chosen: {weights}", file=sys.stderr, flush=True)
+        append(path, perform(laboratory(project, family, name, seed, "val"), [("naive", Setting()), *tried], done))
+    chosen = choose(read(path), project, family)
+    print(f"{family}: chosen: {chosen}", file=sys.stderr, flush=True)
     for name in STREAMS[family]:
         for seed in SEEDS:
             lab = laboratory(project, family, name, seed, "test")
-            append(path, perform(lab, [*weights.items(), (JOINT, 0.0)], done))
+            append(path, perform(lab, [*chosen.items(), (JOINT, Setting())], done))
 
 
-def perform(lab: Lab, wanted: list[tuple[str, float]], done: set[Key]) -> Iterator[Run]:
+def perform(lab: Lab, wanted: list[tuple[str, Setting]], done: set[Key]) -> Iterator[Run]:
     """The runs of one stream and seed that are not done yet; the first suite is learned once for all."""
     missing = [
-        (method, weight) for method, weight in wanted if (lab.name, method, weight, lab.seed, lab.split) not in done
+        (method, setting) for method, setting in wanted if (lab.name, method, setting, lab.seed, lab.split) not in done
     ]
     first = learned(lab) if missing else None
-    for method, weight in missing:
+    for method, setting in missing:
         began = time.process_time()
-        scores = joint(lab) if method == JOINT or first is None else follow(lab, first, METHODS[method], weight)
+        scores = joint(lab) if method == JOINT or first is None else follow(lab, first, METHODS[method], setting)
         yield Run(
             stream=lab.name,
             method=method,
-            weight=weight,
+            weight=setting.weight,
+            share=setting.share,
             seed=lab.seed,
             split=lab.split,
             scores=rounded(scores),
@@ -257,19 +280,21 @@ def drawn(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
 
 def learned(lab: Lab) -> First:
     """The first suite, learned from nothing."""
-    subject, numbers = fresh(lab), Method().numbers(lab.chosen.train, 0.0, EPOCHS["first"])
+    subject, numbers = fresh(lab), Method().numbers(lab.chosen.train, Setting(), EPOCHS["first"])
     fitting, judging = (subject.examples(rows_of_all(lab, lab.suites[:1], split)) for split in ("train", "val"))
     retraining.followed("", train.fit(subject, fitting, judging, numbers, seed=lab.seed))
     # by factors too, so that one Fisher does for every guard
-    state = guard.fisher(subject, fitting, Method(guard="ewc_factors").numbers(lab.chosen.train, 0.0, 0), lab.seed)
+    state = guard.fisher(
+        subject, fitting, Method(guard="ewc_factors").numbers(lab.chosen.train, Setting(), 0), lab.seed
+    )
     return First(weights=start.weights(subject), state=state, scores=answers(subject, lab))
 
 
-def follow(lab: Lab, first: First, method: Method, weight: float) -> Scores:
+def follow(lab: Lab, first: First, method: Method, setting: Setting) -> Scores:
     """Scores after every step of a stream by one method."""
     subject, state, scores = fresh(lab), first.state, [first.scores]
     subject.load_state_dict(first.weights, strict=False)
-    numbers = method.numbers(lab.chosen.train, weight, EPOCHS["then"])
+    numbers = method.numbers(lab.chosen.train, setting, EPOCHS["then"])
     for step in range(1, len(lab.suites)):
         past, new = lab.suites[:step], lab.suites[step : step + 1]
         if method.head_only:
@@ -291,7 +316,7 @@ def follow(lab: Lab, first: First, method: Method, weight: float) -> Scores:
 
 def joint(lab: Lab) -> Scores:
     """Scores of one training from nothing on the rows of all suites."""
-    subject, numbers = fresh(lab), Method().numbers(lab.chosen.train, 0.0, EPOCHS["first"])
+    subject, numbers = fresh(lab), Method().numbers(lab.chosen.train, Setting(), EPOCHS["first"])
     fitting, judging = (subject.examples(rows_of_all(lab, lab.suites, split)) for split in ("train", "val"))
     retraining.followed("", train.fit(subject, fitting, judging, numbers, seed=lab.seed))
     return [answers(subject, lab)]
@@ -341,40 +366,41 @@ def labels_of(lab: Lab, suite: Suite) -> NDArray[np.int8]:
     return lab.rows[suite][lab.split][dataset.label_column(suite.task)].to_numpy(np.int8)
 
 
-def choose(runs: list[Run], project: Path, family: str) -> dict[str, float]:
-    """Weight of each method, on the tuning seeds alone.
+def choose(runs: list[Run], project: Path, family: str) -> dict[str, Setting]:
+    """Setting of each method, on the tuning seeds alone.
 
     Of those that forget at most `FORGOTTEN` of what naive forgets, the one that learns most; where there is none, the
     one that forgets least. Both are means over streams and seeds.
     """
-    tuned: dict[tuple[str, float], list[streams.Floats]] = {}
+    tuned: dict[tuple[str, Setting], list[streams.Floats]] = {}
     for run in runs:
         if run.split == "val":
             lab = laboratory(project, family, run.stream, run.seed, run.split)
-            tuned.setdefault((run.method, run.weight), []).append(matrix(lab, run))
+            tuned.setdefault((run.method, run.setting), []).append(matrix(lab, run))
     forgot, learned = (
         {key: float(np.mean([metric(each) for each in found])) for key, found in tuned.items()}
         for metric in (streams.forgetting, streams.learning)
     )
+    most = FORGOTTEN * forgot["naive", Setting()]
     return {
-        name: best({w: (forgot[name, w], learned[name, w]) for w in method.weights}, FORGOTTEN * forgot["naive", 0.0])
-        if len(method.weights) > 1
-        else method.weights[0]
+        name: best({each: (forgot[name, each], learned[name, each]) for each in method.settings}, most)
+        if len(method.settings) > 1
+        else method.settings[0]
         for name, method in METHODS.items()
     }
 
 
-def best(tried: dict[float, tuple[float, float]], most: float) -> float:
-    """The weight that learns most among those that forget at most so much, or else the one that forgets least.
+def best(tried: dict[Setting, tuple[float, float]], most: float) -> Setting:
+    """The setting that learns most among those that forget at most so much, or else the one that forgets least.
 
     Args:
-        tried: weight → what it forgets, what it learns.
+        tried: setting → what it forgets, what it learns.
         most: what may be forgotten.
     """
-    steady = [weight for weight, (forgot, _) in tried.items() if forgot <= most]
+    steady = [setting for setting, (forgot, _) in tried.items() if forgot <= most]
     if steady:
-        return max(steady, key=lambda weight: tried[weight][1])
-    return min(tried, key=lambda weight: tried[weight][0])
+        return max(steady, key=lambda setting: tried[setting][1])
+    return min(tried, key=lambda setting: tried[setting][0])
 
 
 def rounded(scores: Scores) -> Scores:
@@ -388,7 +414,9 @@ def append(path: Path, runs: Iterator[Run]) -> None:
         path.write_bytes(written[: written.rfind(b"\n") + 1])
     for run in runs:
         print(
-            f"{run.stream}, {run.method} {run.weight:g}, seed {run.seed}: {run.seconds} s", file=sys.stderr, flush=True
+            f"{run.stream}, {run.method} {run.weight:g} {run.share:g}, seed {run.seed}: {run.seconds} s",
+            file=sys.stderr,
+            flush=True,
         )
         with path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(asdict(run), ensure_ascii=False) + "\n")

@@ -13,7 +13,20 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.streams import JOINT, METHODS, SEEDS, STREAMS, Lab, Run, Suite, labels_of, laboratory, matrix, read
+from benchmarks.streams import (
+    JOINT,
+    METHODS,
+    SEEDS,
+    STREAMS,
+    Lab,
+    Run,
+    Setting,
+    Suite,
+    labels_of,
+    laboratory,
+    matrix,
+    read,
+)
 from episome import metrics, significance, streams
 from episome.streams import Floats
 
@@ -74,18 +87,23 @@ def main(project: Path) -> None:
         picked = drawn_seeds(len(SEEDS))
         seconds = sum(run.seconds for run in runs if run.stream in names)
         print(f"Seeds {', '.join(map(str, SEEDS))}; {len(names)} streams; {seconds:,.0f} CPU seconds.\n")
-        for part in (whole(table, picked, weights(runs)), lines(table, picked), ties(table, picked), each(table)):
+        for part in (
+            whole(table, picked, {run.method: run.setting for run in runs}),
+            lines(table, picked),
+            ties(table, picked),
+            each(table),
+        ):
             print("\n".join(part), end="\n\n")
 
 
 def tuned(project: Path, family: str) -> Iterator[str]:
     """What each weight kept and learned on the tuning seeds, by validation rows; one row a run as far as they are."""
-    yield "| tuning stream, seed | method | λ | forgetting | learned |\n|---|---|---|---|---|"
+    yield "| tuning stream, seed | method | λ | share | forgetting | learned |\n|---|---|---|---|---|---|"
     for run in read(project / f"{family}.jsonl"):
         if run.split == "val":
             scores = matrix(laboratory(project, family, run.stream, run.seed, run.split), run)
             said = f"{float(streams.forgetting(scores)):+.3f} | {float(streams.learning(scores)):.3f}"
-            yield f"| {run.stream}, {run.seed} | {run.method} | {run.weight:g} | {said} |"
+            yield f"| {run.stream}, {run.seed} | {run.method} | {told(run.setting)} | {said} |"
 
 
 def complete(family: str, runs: list[Run]) -> list[str]:
@@ -95,9 +113,9 @@ def complete(family: str, runs: list[Run]) -> list[str]:
     return [name for name in STREAMS[family] if all((name, *pair) in done for pair in wanted)]
 
 
-def weights(runs: list[Run]) -> dict[str, float]:
-    """Method → the weight that was chosen."""
-    return {run.method: run.weight for run in runs}
+def told(setting: Setting) -> str:
+    """λ and share as two cells; one that is off is a dash."""
+    return " | ".join(f"{value:g}" if value else "–" for value in setting)
 
 
 def scored(project: Path, family: str, runs: list[Run], names: list[str]) -> Table:
@@ -175,11 +193,11 @@ def intransigence(own: Scored, all_: dict[str, Scored]) -> tuple[Floats, Floats]
     return exact, drawn
 
 
-def whole(table: Table, picked: Floats, chosen: dict[str, float]) -> Iterator[str]:
+def whole(table: Table, picked: Floats, chosen: dict[str, Setting]) -> Iterator[str]:
     """The table of all methods."""
     yield (
-        "| method | λ | AUROC at the end | BWT | FWT | forgetting | worst task | intransigence | gain on the new | "
-        "gain kept |\n|---|---|---|---|---|---|---|---|---|---|"
+        "| method | λ | share | AUROC at the end | BWT | FWT | forgetting | worst task | intransigence "
+        "| gain on the new | gain kept |\n|---|---|---|---|---|---|---|---|---|---|---|"
     )
     naive = value(table, "naive", gain, picked)
     for method in METHODS:
@@ -190,11 +208,10 @@ def whole(table: Table, picked: Floats, chosen: dict[str, float]) -> Iterator[st
         end, rest = value(table, method, plain(streams.average), picked), value(table, method, gain, picked)
         worst = max(float(streams.worst(of[method].exact.mean(axis=0))) for of in table.values())
         held = value(table, method, intransigence, picked)
-        weight = f"{chosen[method]:g}" if chosen[method] else "–"
-        cells = [method, weight, f"{end.mean:.3f}", *shown, f"{worst:+.3f}", held.shown(), rest.shown()]
+        cells = [method, told(chosen[method]), f"{end.mean:.3f}", *shown, f"{worst:+.3f}", held.shown(), rest.shown()]
         yield f"| {' | '.join([*cells, ratio(rest, naive)])} |"
     ends = [of[JOINT].exact[:, -1, :].mean() for of in table.values()]
-    yield f"| {JOINT} | – | {np.mean(ends):.3f} | – | – | – | – | 0 by definition | – | – |"
+    yield f"| {JOINT} | – | – | {np.mean(ends):.3f} | – | – | – | – | 0 by definition | – | – |"
 
 
 def ratio(one: Value, other: Value) -> str:
@@ -203,7 +220,7 @@ def ratio(one: Value, other: Value) -> str:
     return f"{100 * one.mean / other.mean:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
 
 
-LEAST_KEPT = {"EWC ΔW": 0.6, "EWC ΔW + LwF": 0.6, "EWC ΔW + replay": 0.8, "full": 1.0}
+LEAST_KEPT = {"EWC ΔW": 0.6, "EWC ΔW + LwF": 0.6, "EWC ΔW + LwF + replay": 0.8, "full": 1.0}
 """What a guarded retrain is to keep of naive's gain, by what it has of the past."""
 
 

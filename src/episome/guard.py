@@ -1,8 +1,8 @@
 """What holds a retrain to its champion: EWC of ΔW, or what it is compared with, as `train.guard` says.
 
 All are weighed by `train.ewc_lambda`. EWC and learning without forgetting are in nats per example, so that one λ means
-the same of both; MAS and L2-SP are not, and what a λ of theirs does shows in the KL (`retraining`) alone. Where
-`train.memory` is ``none``, the champion's answers stand beside whichever guard it is, by `train.lwf_lambda`.
+the same of both; MAS and L2-SP are not, and what a λ of theirs does shows in the KL (`retraining`) alone. Unless
+`train.memory` is ``full``, the champion's answers stand beside whichever guard it is, by `train.lwf_lambda`.
 """
 
 from dataclasses import replace

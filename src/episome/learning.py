@@ -58,10 +58,10 @@ class Train(Frozen):
             `ewc_lambda_grid` that keeps within it, and `ewc_lambda` is not used. None: `ewc_lambda` as it is.
         ewc_lambda_grid: λ to try for the budget, rising.
         memory: what a retrain learns from beside its new rows. ``full``: every row that is still held; ``coreset``: the
-            few that its prior keeps (`episome.coreset`); ``none``: none, with `lwf_lambda` instead.
+            few that its prior keeps (`episome.coreset`); ``none``: none. `lwf_lambda` goes with both.
         coreset_per_class: rows of each class and task that a prior keeps, at most.
         replay_share: what the coreset's rows count in a step, against 1 − this for the new ones; 0 switches off.
-        lwf_lambda: weight of KL(champion ‖ retrain) on the new rows where ``memory`` is ``none``; 0 switches off.
+        lwf_lambda: weight of KL(champion ‖ retrain) on the new rows unless ``memory`` is ``full``; 0 switches off.
         fisher: what a training keeps for its retrain: row and column sums, or every weight's own.
         fisher_decay: of what the prior had gathered, added to what this training finds.
         interpolate: t of a retrain's ΔW = (1 − t) champion + t trained, mixed as products (`heir.retreat`).
@@ -106,7 +106,7 @@ class Train(Frozen):
     @property
     def answers_lambda(self) -> float:
         """Weight of the champion's answers on the rows that a retrain learns from."""
-        distilled = self.lwf_lambda if self.memory == "none" else 0.0
+        distilled = 0.0 if self.memory == "full" else self.lwf_lambda
         return distilled + (self.ewc_lambda if self.guard == "lwf" else 0.0)
 
     @model_validator(mode="after")

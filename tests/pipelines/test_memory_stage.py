@@ -46,6 +46,7 @@ def retrained(folder: Path, **train: Any) -> tuple[str, dict[str, Any]]:
 def test_every_guard_and_every_memory_makes_another_adapter(trained: Path) -> None:
     changes: list[dict[str, Any]] = [
         NAIVE, NAIVE | {"lwf_lambda": 1.0}, NAIVE | {"memory": "full"}, NAIVE | {"memory": "coreset"},
+        NAIVE | {"memory": "coreset", "lwf_lambda": 1.0},
         *(NAIVE | {"guard": guard, "ewc_lambda": 3.0} for guard in ("ewc", "mas", "l2sp", "lwf")),
         {"guard": "ewc", "memory": "full"}, {"guard": "ewc", "memory": "coreset"}, {"guard": "ewc", "memory": "none"},
     ]  # fmt: skip
