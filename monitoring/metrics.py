@@ -20,7 +20,7 @@ from prometheus_client import (
 
 from monitoring.ring import STAGES
 
-CODES: Final = ("200", "400", "404", "405", "408", "413", "415", "422", "500", "503", "504", "507")
+CODES: Final = ("200", "400", "401", "403", "404", "405", "408", "413", "415", "422", "429", "500", "503", "504", "507")
 REJECTIONS: Final = (
     "character",
     "duplicate_id",
@@ -31,7 +31,7 @@ REJECTIONS: Final = (
     "unknown_species",
     "unknown_task",
 )
-SHEDS: Final = ("busy", "deadline", "not_ready", "queue_full", "stopping")
+SHEDS: Final = ("busy", "deadline", "not_ready", "queue_full", "rate_limit", "stopping")
 SWAPS: Final = ("ok", "refused")
 SIGNALS: Final = ("mismatch", "gc")
 OTHER: Final = "other"

@@ -58,6 +58,24 @@ def busy(kind: str) -> RefusedError:
     return refused(kind, "Busy", 503, "the service has more calls than it takes on; try again in a moment")
 
 
+def announced(request: Request, limits: Serve) -> None:
+    """Refuse a body for what its headers say of it.
+
+    Raises:
+        RefusedError: 413 larger than serve.max_body_bytes; 415 compressed.
+    """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise refused("encoding", "Unsupported encoding", 415, f"the body is encoded as {encoding!r}; send it plain")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limits.max_body_bytes:
+        raise _too_big(limits)
+
+
+def _too_big(limits: Serve) -> RefusedError:
+    return refused(*TOO_BIG, f"the body is larger than {limits.max_body_bytes} bytes (serve.max_body_bytes)")
+
+
 async def read_body(request: Request, limits: Serve) -> bytes:
     """The body of a request, never more of it than is allowed.
 
@@ -65,20 +83,14 @@ async def read_body(request: Request, limits: Serve) -> bytes:
         RefusedError: 413 larger than serve.max_body_bytes, announced or not; 415 compressed; 408 too slow; 400 the
             caller hung up, which is no failure of ours.
     """
-    too_big = refused(*TOO_BIG, f"the body is larger than {limits.max_body_bytes} bytes (serve.max_body_bytes)")
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        raise refused("encoding", "Unsupported encoding", 415, f"the body is encoded as {encoding!r}; send it plain")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limits.max_body_bytes:
-        raise too_big
+    announced(request, limits)
     body = bytearray()
     try:
         async with asyncio.timeout(limits.timeout_seconds):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > limits.max_body_bytes:
-                    raise too_big
+                    raise _too_big(limits)
     except TimeoutError as error:
         detail = f"the body did not arrive within {limits.timeout_seconds:g} seconds"
         raise refused("slow", "Too slow", 408, detail) from error

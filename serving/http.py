@@ -3,42 +3,50 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
 import anyio.to_thread
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from episome import __version__, answer, formats
 from episome.answer import Answer, Problem, Refusal, RefusedError
+from episome.keys import Holder
 from episome.sequence import gc
 from episome.serveparams import Serve
 from monitoring import page
 from monitoring.watch import Watch
 from serving import admission, batcher, feedback, pages, problems, schema, shelf, species
+from serving.drain import Drain
+from serving.gate import RESPONSES, Access, Gate
 
-ROUTES: Final = (
-    "/",
-    "/docs",
-    "/v1/annotate",
-    "/v1/feedback",
-    "/v1/species",
-    "/v1/species/{species}",
-    "/v1/species/{species}/card.md",
-    "/monitor",
-    "/monitor/page.css",
-    "/monitor/page.js",
-    "/monitor/data.json",
-    "/metrics",
-)
-"""Templates of all routes: the labels under which requests are counted."""
+ROUTES: Final[dict[str, Access]] = {
+    "/": "reader",
+    "/docs": "reader",
+    "/v1/annotate": "reader",
+    "/v1/feedback": "operator",
+    "/v1/species": "reader",
+    "/v1/species/{species}": "reader",
+    "/v1/species/{species}/card.md": "reader",
+    "/monitor": "operator",
+    "/monitor/page.css": "operator",
+    "/monitor/page.js": "operator",
+    "/monitor/data.json": "operator",
+    "/metrics": "operator",
+    "/livez": "open",
+    "/readyz": "open",
+}
+"""Templates of all routes, under which requests are counted, and who may ask for each; other paths are for readers."""
 
+_PATTERNS: Final = [(compile_path(each)[0], each) for each in ROUTES]
 _LOG = logging.getLogger("episome.serving")
 
 # A call of one short record; there is room for as many calls as could fill the queue with such.
@@ -60,13 +68,25 @@ _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
-    """What the routes work with; `desk` is None where no curated labels are taken."""
+    """What the routes work with.
+
+    Attributes:
+        shelf: what answers are made from.
+        batcher: who runs the model.
+        limits: of a call.
+        watch: told about every request.
+        desk: None where no curated labels are taken.
+        holders: of API keys; nobody: no key is asked for.
+        drain: whether calls are still let in.
+    """
 
     shelf: shelf.Shelf
     batcher: batcher.Batcher
     limits: Serve
     watch: Watch
     desk: feedback.Desk | None = None
+    holders: tuple[Holder, ...] = ()
+    drain: Drain = field(default_factory=Drain)
 
 
 def app(house: House) -> FastAPI:
@@ -77,12 +97,16 @@ def app(house: House) -> FastAPI:
         summary="One DNA language model, one small adapter per species.",
         docs_url=None,
         redoc_url=None,
+        responses=RESPONSES,
+        # For documentation alone: `Gate` has looked at the key long before.
+        dependencies=[Depends(HTTPBearer(auto_error=False))] if house.holders else None,
     )
     _annotate_route(built, house)
     species.mount(built, house.shelf)
     feedback.mount(built, house.desk, house.shelf, house.limits)
     pages.mount(built, lambda: list(house.shelf.current.residents))
     built.include_router(page.router(house.watch))
+    _health_routes(built, house)
 
     @built.get("/metrics", include_in_schema=False)
     def metrics() -> Response:
@@ -92,8 +116,42 @@ def app(house: House) -> FastAPI:
     built.add_exception_handler(HTTPException, _on_http)
     built.add_exception_handler(RequestValidationError, _on_parameters)
     built.add_exception_handler(Exception, _on_bug)
+    built.add_middleware(
+        Gate,
+        access=lambda path: ROUTES.get(_template(path), "reader"),
+        holders=house.holders,
+        limits=house.limits,
+        drain=house.drain,
+        shed=house.watch.metrics.shed,
+    )
     built.add_middleware(_Timed, watch=house.watch)
     return built
+
+
+def _template(path: str) -> str:
+    """The route's template; never the path, a caller may have put anything there."""
+    return next((template for pattern, template in _PATTERNS if pattern.match(path)), "other")
+
+
+def _health_routes(built: FastAPI, house: House) -> None:
+    @built.get("/livez", include_in_schema=False)
+    def alive() -> Response:
+        if not house.shelf.looking:
+            raise answer.refused("dead", "Not alive", 503, "nothing looks for new generations of the shelf any more")
+        return PlainTextResponse("alive\n")
+
+    @built.get("/readyz", include_in_schema=False)
+    def ready() -> Response:
+        if house.drain.begun:
+            raise admission.busy("stopping")
+        _demand(house.shelf)
+        return PlainTextResponse("ready\n")
+
+
+def _demand(at: shelf.Shelf) -> None:
+    """Refuse what cannot be answered from an empty shelf."""
+    if not at.ready:
+        raise answer.refused("not-ready", "Not ready", 503, "no generation of the shelf is loaded yet")
 
 
 def _annotate_route(built: FastAPI, house: House) -> None:
@@ -119,8 +177,8 @@ def _annotate_route(built: FastAPI, house: House) -> None:
         the call fails. Coordinates are 0-based half-open.
         """
         deadline = time.monotonic() + limits.timeout_seconds
-        if not house.shelf.ready:
-            raise answer.refused("not-ready", "Not ready", 503, "no generation of the shelf is loaded yet")
+        _demand(house.shelf)
+        admission.announced(request, limits)
         if house.batcher.full or inside.full:
             raise admission.busy("queue-full" if house.batcher.full else "busy")
         with reading.enter():
@@ -238,8 +296,7 @@ class _Timed:
         try:
             await self._inner(scope, receive, note)
         finally:
-            route = getattr(scope.get("route"), "path", "other")
+            route = _template(scope["path"])
             seconds = time.monotonic() - started
             self._watch.record(route, status, seconds)
-            # The route's template, never the path: a caller may have put anything there.
             _LOG.info("%s: %d in %.1f ms", route, status, 1000 * seconds)

@@ -15,9 +15,9 @@ DESCRIBED: Final[dict[str, Any]] = {"model": schema.ProblemDetails, "content": {
 """What OpenAPI says of every problem."""
 
 
-def response(problem: Problem, **more: Any) -> JSONResponse:
-    """A problem as an answer, with further members."""
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if problem.status in (503, 504) else {}
+def response(problem: Problem, *, retry_after: int = RETRY_AFTER_SECONDS, **more: Any) -> JSONResponse:
+    """A problem as an answer, with further members; where it passes, with the seconds after which to try again."""
+    headers = {"Retry-After": str(retry_after)} if problem.status in (429, 503, 504) else {}
     body = formats.problem_json(problem) | more
     return JSONResponse(body, status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
 

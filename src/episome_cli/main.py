@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "preset": ("episome_cli.preset:preset", "Print the parameters of a scenario, for params.yaml."),
     "donor": ("episome_cli.donor:donor", "Suggest whose adapter a species should start from."),
     "data": ("episome_cli.data:data", "Fetch sources of a pinned release; re-hash every tracked file."),
+    "key": ("episome_cli.key:key", "A new API key of the service."),
     "doctor": ("episome_cli.registry:doctor", "Compare registry, ledger and shelf."),
 }
 """Command → where it is, and the line that help shows for it without loading it."""
