@@ -17,8 +17,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from episome import __version__, answer, formats
-from episome.answer import Answer, Problem, Refusal, RefusedError
+from episome import __version__, answer, formats, reply
+from episome.answer import Answer, Problem, Refusal, RefusedError, Wish
 from episome.keys import Holder
 from episome.sequence import gc
 from episome.serveparams import Serve
@@ -193,11 +193,11 @@ def _annotate(house: House, body: bytes, deadline: float) -> JSONResponse:
     with house.shelf.lease() as held:
         try:
             score = house.batcher.call(deadline)
-            results = answer.answer(
+            results = reply.whole(
                 admission.admit(call, house.limits),
                 held,
                 score,
-                report=call.report,
+                Wish(report=call.report),
                 mismatch_nats=house.limits.mismatch_nats,
                 chunk_bases=batcher.chunk_bases(house.limits),
             )
@@ -221,13 +221,13 @@ def _tell(watch: Watch, results: Sequence[Answer | Refusal]) -> None:
         if isinstance(result, Refusal):
             watch.metrics.rejected(_kind(result.problem))
             continue
-        clean = result.normalised
+        head, clean = result.head, result.head.normalised
         watch.observed(
-            result.species,
-            length=result.length,
+            head.species,
+            length=head.length,
             gc=gc(clean.sequence),
-            n_share=clean.n / result.length,
-            match=result.match,
+            n_share=clean.n / head.length,
+            match=head.match,
         )
 
 

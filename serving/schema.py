@@ -36,7 +36,11 @@ class Call(BaseModel):
         list[str] | None, Field(min_length=1, description="Tasks to answer; all of the species' when left out.")
     ] = None
     report: Annotated[
-        Report, Field(description="`calls`: features that reach the threshold; `all`: every scored window.")
+        Report,
+        Field(
+            description="`calls`: features that reach the threshold, overlapping windows of a task as one with the "
+            "highest score; `all`: every window."
+        ),
     ] = "calls"
     # Checked one by one by `records`: a record that is no record must not sink its neighbours.
     records: Annotated[
@@ -174,7 +178,7 @@ class ProblemDetails(BaseModel):
 
 
 class FeatureOut(BaseModel):
-    """One window that was scored; 0-based half-open on the plus strand."""
+    """One window that was scored, or called windows of one task that overlap; 0-based half-open on the plus strand."""
 
     start: int
     end: int
@@ -190,6 +194,7 @@ class TaskOut(BaseModel):
 
     scope: Literal["sequence", "window", "site"]
     threshold: float
+    calibrated_threshold: Annotated[float, Field(description="The bundle's own; `threshold` is the one that was used.")]
     labels: tuple[str, str]
     scored: int
     no_call: int

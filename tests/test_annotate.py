@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from episome.annotate import EDGE, NO_CALL, TOO_LONG, Question, Window, feature, plan
+from episome.annotate import EDGE, NO_CALL, TOO_LONG, Question, StrandChoice, Window, feature, plan
 from episome.card import CalibratedTask
+from episome.regions import joined
 from episome.sequence import reverse_complement
 from episome.types import Scope, Strands
 
@@ -74,7 +75,7 @@ def test_sites_of_the_minus_strand_are_the_mirrored_sites_of_the_reverse_complem
     minus = [each for each in plan(sequence, [ask("site", 10, "GT", "both")]) if each.strand == "-"]
     mirrored = plan(reverse_complement(sequence), [ask("site", 10, "GT")])
     expected = [(len(sequence) - each.end, len(sequence) - each.start, each.text) for each in mirrored]
-    assert [(each.start, each.end, each.text) for each in minus] == expected
+    assert [(each.start, each.end, each.text) for each in minus] == expected[::-1]
     assert {reverse_complement(sequence[each.start : each.end]) for each in minus} <= {"GT"}
 
 
@@ -92,10 +93,46 @@ def test_every_motif_is_a_site_with_the_motif_at_the_middle(sequence: str, motif
         assert (EDGE in site.flags) == cut
 
 
-def test_a_site_at_the_end_is_padded_with_n() -> None:
-    (site,) = plan("AAGT", [ask("site", 6, "GT")])
-    assert site.text == "NAAGTN"
-    assert (site.start, site.end, site.flags) == (2, 4, (EDGE,))
+def test_a_site_at_either_end_is_padded_with_n_and_flagged() -> None:
+    (end,) = plan("AAGT", [ask("site", 6, "GT")])
+    assert end.text == "NAAGTN"
+    assert (end.start, end.end, end.flags) == (2, 4, (EDGE,))
+    (start,) = plan("GTCCCCCC", [ask("site", 6, "GT")])
+    assert start.text == "NNNGTC"
+    assert (start.start, start.end, start.flags) == (0, 2, (EDGE,))
+    (minus,) = plan("ACCCCCCC", [ask("site", 6, "GT", "both")])
+    assert minus.text == "GGGGTN"
+    assert (minus.start, minus.end, minus.strand, minus.flags) == (0, 2, "-", (EDGE,))
+
+
+def test_windows_of_many_questions_come_in_the_order_of_the_record() -> None:
+    questions = [ask(strands="both"), ask("site", 10, "GT", "both"), ask("sequence", None)]
+    found = [(each.start, each.end, each.strand) for each in plan("ACGTTGCAGT" * 9, questions)]
+    assert found == sorted(found)
+    assert {(0, 90, "+"), (0, 20, "-"), (2, 4, "+")} <= set(found)
+
+
+SPANS = st.lists(st.tuples(st.integers(0, 119), st.integers(1, 40)), min_size=1, max_size=3)
+
+
+@given(DNA, SPANS, st.integers(1, 40), st.sampled_from(["both", "+", "-"]))
+def test_a_region_has_the_windows_of_the_whole_record_that_overlap_it(
+    sequence: str, drawn: list[tuple[int, int]], size: int, strand: StrandChoice
+) -> None:
+    spans = joined(("r", (start, start + length)) for start, length in drawn if start + length <= len(sequence))
+    spans_of = spans.get("r", [])
+    questions = [
+        ask(window=size, strands="both"),
+        ask("sequence", None, strands="both"),
+        ask("site", size, "A", "both"),
+    ]
+
+    def inside(each: Window) -> bool:
+        end = each.start + 1 if each.question.task.scope == "site" else each.end
+        return any(each.start < stop and start < end for start, stop in spans_of)
+
+    whole = [each for each in plan(sequence, questions) if inside(each) and strand in ("both", each.strand)]
+    assert list(plan(sequence, questions, strand=strand, regions=spans_of)) == whole
 
 
 def test_more_than_half_n_is_no_call_and_half_is_not() -> None:

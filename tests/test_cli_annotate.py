@@ -6,12 +6,14 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import onnxruntime
 import pytest
 from click.testing import CliRunner, Result
 from starlette.testclient import TestClient
 
-from episome import shelf
+from episome import formats, shelf
 from episome_cli.main import COMMANDS, main
 from serving import http
 from tests import toy_bundles, worlds
@@ -50,6 +52,20 @@ def run(at: Path, *words: str, stdin: bytes | None = None) -> Result:
     )
 
 
+def split(text: str) -> tuple[list[dict[str, Any]], list[list[str]]]:
+    """Comments, read, and rows of a TSV, the header among them."""
+    lines = text.splitlines()
+    comments = [json.loads(line[2:]) for line in lines if line.startswith("# ")]
+    return comments, [line.split("\t") for line in lines if not line.startswith("# ")]
+
+
+def rows(at: Path, *words: str) -> list[list[str]]:
+    """The rows of every window of human_sim, without the header."""
+    done = run(at, "-s", "human_sim", "-f", "tsv", "--report", "all", *words)
+    assert (done.exit_code, done.stderr) == (0, "")
+    return split(done.stdout)[1][1:]
+
+
 def test_the_numbers_are_those_of_http(at: Path) -> None:
     done = run(at, "-s", "fly_sim", "-f", "jsonl", "--report", "all", str(at / "in.fa"))
     assert (done.exit_code, done.stderr) == (0, "")
@@ -68,7 +84,7 @@ def test_the_numbers_are_those_of_http(at: Path) -> None:
     assert sum(task["scored"] for each in lines for task in each["tasks"].values()) > 50
 
 
-@pytest.mark.parametrize("kind", ["gff3", "bed", "tsv", "jsonl"])
+@pytest.mark.parametrize("kind", list(formats.WRITERS))
 def test_every_format_comes_from_a_file_stdin_or_gzip_alike(at: Path, kind: str) -> None:
     words = ("-s", "human_sim", "-f", kind, "--report", "all")
     plain = run(at, *words, str(at / "in.fa"))
@@ -94,7 +110,10 @@ def test_a_bad_record_is_named_and_the_others_are_written(at: Path, tmp_path: Pa
     assert done.exit_code == 1
     assert done.stdout == ""
     assert "record 'bad': character '-' at position 4" in done.stderr
-    assert {line.split("\t")[0] for line in output.read_text().splitlines()[2:]} == {"good", "last"}
+    comments, (_, *rows) = split(output.read_text())
+    assert {row[0] for row in rows} == {"good", "last"}
+    (refused,) = (each["problem"] for each in comments if "problem" in each)
+    assert (refused["record"], refused["position"], refused["character"]) == ("bad", 4, "-")
     assert [each.name for each in tmp_path.iterdir()] == ["out.tsv"]
 
 
@@ -141,7 +160,7 @@ def test_a_long_record_is_answered_piece_by_piece(at: Path, monkeypatch: pytest.
     words = ("-s", "human_sim", "-f", "tsv", "--report", "all", str(at / "in.fa"))
     whole = run(at, *words).stdout
     monkeypatch.setattr("episome_cli.annotate.chunk_bases", lambda _: 100)
-    monkeypatch.setattr("episome_cli.annotate._GROUP_RECORDS", 2)
+    monkeypatch.setattr("episome.reply._RECORD_BASES", 200)
     assert run(at, *words).stdout == whole
 
 
@@ -150,6 +169,120 @@ def test_a_record_longer_than_the_model_reads_is_told_and_not_cut(at: Path, tmp_
     done = run(at, "-s", "human_sim", "-t", "orf", "-f", "tsv", "--report", "all", str(tmp_path / "long.fa"))
     assert done.exit_code == 0
     assert done.stdout.splitlines()[2].split("\t")[1:9] == ["0", "9000", "+", "orf", "", "", "no", "too_long,no_call"]
+
+
+def test_several_inputs_are_one_after_the_other_and_ids_differ_between_them(at: Path, tmp_path: Path) -> None:
+    (tmp_path / "more.fa").write_text(">more\nACGTGGTAAGTACGTACGTA\n")
+    words = ("-s", "human_sim", "-f", "bed")
+    both = run(at, *words, str(at / "in.fa"), "-", stdin=(tmp_path / "more.fa").read_bytes())
+    joined = run(at, *words, "-", stdin=(at / "in.fa").read_bytes() + (tmp_path / "more.fa").read_bytes())
+    assert (both.exit_code, both.stdout) == (0, joined.stdout)
+    twice = run(at, *words, str(at / "in.fa"), "-", stdin=b">x\nACGT\n>r3\nACGT\n")
+    assert (twice.exit_code, f"{at / 'in.fa'} and input have a record 'r3' each" in twice.stderr) == (1, True)
+    assert run(at, *words, "-", "-").exit_code == 2
+
+
+def test_a_strand_is_what_both_have_of_it(at: Path) -> None:
+    words = ("-t", "promoter,donor", str(at / "in.fa"))
+    both = rows(at, *words)
+    for strand in "+-":
+        one = rows(at, "--strand", strand, *words)
+        assert one == [row for row in both if row[3] == strand]
+        assert one
+
+
+def overlaps(row: list[str], spans: list[tuple[int, int]]) -> bool:
+    start = int(row[1])
+    end = start + 1 if row[4] == "donor" else int(row[2])
+    return any(start < stop and begin < end for begin, stop in spans)
+
+
+def test_a_region_has_what_the_whole_record_has_there(at: Path, tmp_path: Path) -> None:
+    whole = [row for row in rows(at, str(at / "in.fa")) if row[0] in ("r2", "r4")]
+    spans = {"r2": [(49, 52), (99, 180)], "r4": [(0, 1)]}
+    expected = [row for row in whole if overlaps(row, spans[row[0]])]
+    (tmp_path / "x.bed").write_text("r4\t0\t1\nr2\t99\t180\nr2\t49\t52\nr2\t120\t130\n")
+    assert rows(at, "--bed", str(tmp_path / "x.bed"), str(at / "in.fa")) == expected
+    named = ("--region", "r2:50-52", "--region", "r4:1-1", "--region", "r2:100-180")
+    assert rows(at, *named, str(at / "in.fa")) == expected
+    assert len({row[4] for row in expected}) == 3
+
+
+def test_a_threshold_replaces_the_calibrated_one_and_is_recorded(at: Path) -> None:
+    words = ("-s", "human_sim", "-f", "tsv", "--report", "all", str(at / "in.fa"))
+    before, plain = split(run(at, *words).stdout)
+    comments, changed = split(run(at, "--threshold", "0.99", "--threshold", "donor=0", *words).stdout)
+    told = {name: (task["threshold"], task["calibrated_threshold"]) for name, task in comments[0]["tasks"].items()}
+    assert told == {"promoter": (0.99, 0.5), "donor": (0.0, 0.4), "orf": (0.99, 0.5)}
+    assert {task["threshold"] for task in before[0]["tasks"].values()} == {0.5, 0.4}
+    assert [row[:5] + row[6:7] for row in changed] == [row[:5] + row[6:7] for row in plain]
+    called = [(row[4], row[7]) for row in changed[1:] if row[6]]
+    assert {each for task, each in called if task == "donor"} == {"yes"}
+    high = [row[7] == "yes" for row in changed[1:] if row[6] and row[4] != "donor"]
+    assert high == [float(row[6]) >= 0.99 for row in changed[1:] if row[6] and row[4] != "donor"]
+    calls = run(at, "--threshold", "donor=0", "-t", "donor", *words[:4], str(at / "in.fa")).stdout
+    assert len(split(calls)[1]) - 1 == sum(task == "donor" for task, _ in called)
+
+
+def test_called_windows_that_overlap_are_one_feature(at: Path) -> None:
+    words = ("-s", "human_sim", "-t", "promoter", "-f", "tsv", "--threshold", "0", str(at / "in.fa"))
+    every = split(run(at, "--report", "all", *words).stdout)[1][1:]
+    called = split(run(at, *words).stdout)[1][1:]
+    assert [row[1:4] for row in called if row[0] == "r4"] == [["0", "320", "+"], ["0", "320", "-"]]
+    for row in called:
+        assert row[6] == max(each[6] for each in every if (each[0], each[3]) == (row[0], row[3]))
+
+
+def test_windows_without_a_call_are_counted_in_call_mode(at: Path) -> None:
+    done = run(at, "-s", "human_sim", "-t", "promoter", "-", stdin=b">a\n" + b"N" * 60 + b"ACGT" * 15 + b"\n")
+    assert done.stdout.splitlines()[-1 if "\t" not in done.stdout else -2] == (
+        '# {"record": "a", "tasks": {"promoter": {"scored": 4, "no_call": 2}}}'
+    )
+
+
+@pytest.mark.parametrize("kind", list(formats.WRITERS))
+def test_an_output_that_ends_in_gz_is_gzip_of_the_same_bytes(at: Path, tmp_path: Path, kind: str) -> None:
+    words = ("-s", "human_sim", "-f", kind, str(at / "in.fa"))
+    plain = run(at, *words).stdout
+    for name in ("one.gz", "other.gz"):
+        assert run(at, *words, "-o", str(tmp_path / name)).exit_code == 0
+    subprocess.run(["gzip", "-t", str(tmp_path / "one.gz")], check=True)
+    assert gzip.decompress((tmp_path / "one.gz").read_bytes()).decode() == plain
+    assert (tmp_path / "one.gz").read_bytes() == (tmp_path / "other.gz").read_bytes()
+
+
+def test_threads_change_nothing_but_the_time(at: Path) -> None:
+    words = ("--report", "all", "-s", "human_sim", str(at / "in.fa"))
+    assert run(at, "--threads", "1", *words).stdout == run(at, "--threads", "3", *words).stdout
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this machine has CUDA")
+def test_a_device_that_is_not_there_is_told_and_no_other_is_taken(at: Path) -> None:
+    done = run(at, "-s", "human_sim", "--device", "cuda", str(at / "in.fa"))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "CUDAExecutionProvider is not in this installation of onnxruntime" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--region", "r1"), "wanted: contig:start-end"),
+        (("--region", "r1:1-111"), "a region covers bases 1 to 111 of record 'r1', which has 110"),
+        (("--region", "chr1:1-5"), "a region is on 'chr1'; no record of the input has that id"),
+        (("--threshold", "1.5"), "threshold '1.5'; wanted: a probability"),
+        (("--threshold", "nan"), "threshold 'nan'; wanted: a probability"),
+        (("--threshold", "donor="), "threshold 'donor='; wanted: a probability"),
+        (("--threshold", "yeti=0.5"), "a threshold for task 'yeti', which is not asked; asked: promoter, donor, orf"),
+        (("--strand", "-"), "strand '-', from which orf is never read"),
+    ],
+)
+def test_what_cannot_be_asked_is_told(
+    at: Path, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    done = run(at, "-s", "human_sim", *words, "-o", str(tmp_path / "out.gff3"), str(at / "in.fa"))
+    assert done.exit_code == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_species_lists_the_shelf(at: Path) -> None:

@@ -10,13 +10,13 @@ import pytest
 from episome import formats, receipts
 from episome.answer import Answer, Refusal
 from episome.receipts import ReceiptError
-from tests.test_formats import BAD, FEATURES, RECEIPT, answered
+from tests.test_formats import BAD, FEATURES, RECEIPT, answered, pieces
 
 OTHER = replace(RECEIPT, adapter=replace(RECEIPT.adapter, species="fly_sim", bundle="f" * 64))
-ANSWERS: list[Answer | Refusal] = [answered(*FEATURES), BAD, replace(answered(), receipt=OTHER), answered()]
+ANSWERS: list[Answer | Refusal] = [answered(*FEATURES), BAD, answered(receipt=OTHER), answered()]
 HTTP = json.dumps({"results": [formats.as_json(each) for each in ANSWERS]})
 KEPT: dict[str, str] = {
-    name: "".join(f"{line}\n" for line in write(ANSWERS)) for name, write in formats.WRITERS.items()
+    name: "".join(f"{line}\n" for line in write(pieces(*ANSWERS))) for name, write in formats.WRITERS.items()
 }
 KEPT |= {"http": HTTP, "pretty": json.dumps(json.loads(HTTP), indent=2), "half a line": KEPT["jsonl"] + '{"id": "cu'}
 

@@ -3,6 +3,8 @@
 Coordinates are 0-based half-open on the plus strand, also for features of the minus strand.
 """
 
+import heapq
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +18,9 @@ from episome.sequence import n_share, reverse_complement
 from episome.types import Scope
 
 Strand = Literal["+", "-"]
+StrandChoice = Literal["both", "+", "-"]
+Span = tuple[int, int]
+"""A stretch of a record: first base, 0-based, and the base after its last."""
 Logits = NDArray[np.float32]
 
 EDGE: Final = "edge"
@@ -43,9 +48,9 @@ class Window:
         start: first base of the feature on the plus strand.
         end: base after the feature's last.
         strand: strand that `text` is read from.
-        text: what the model reads, 5' to 3'; N where the record ends inside a site's window.
+        text: what the model reads, 5' to 3'; N where the record begins or ends inside a site's window.
         centre: base of `text` that a site's motif starts at; None for the other scopes.
-        flags: `edge` where the record ends inside the window; `no_call` where too many bases are N.
+        flags: `edge` where the record begins or ends inside the window; `no_call` where too many bases are N.
     """
 
     question: Question
@@ -89,17 +94,30 @@ class Feature:
     flags: tuple[str, ...]
 
 
-def plan(sequence: str, questions: Sequence[Question]) -> Iterator[Window]:
-    """What must be scored to answer the questions about one record, question by question.
+def plan(
+    sequence: str,
+    questions: Sequence[Question],
+    *,
+    strand: StrandChoice = "both",
+    regions: Sequence[Span] | None = None,
+) -> Iterator[Window]:
+    """What must be scored to answer the questions about one record, in the order of the record.
 
-    Whole records and sliding windows lie at the same place on both strands; sites are looked for on each.
+    Ordered by start, end, strand and task. Whole records and sliding windows lie at the same place on both strands;
+    sites are looked for on each. Nothing but one window a question and strand is held at a time.
 
     Args:
         sequence: upper-case A C G T N, at least one base.
         questions: what is asked; each brings its scope, window, motif and strands.
+        strand: leaves out windows of the other strand.
+        regions: sorted, disjoint and not empty; of the whole record's windows only those that overlap one of them, and
+            only the sites that start in one. None: all of them.
     """
-    for question in questions:
-        yield from _SCOPES[question.task.scope](sequence, question)
+    spans = ((0, len(sequence)),) if regions is None else regions
+    streams = [_SCOPES[question.task.scope](sequence, question, spans) for question in questions if spans]
+    for window in heapq.merge(*itertools.chain.from_iterable(streams), key=_place):
+        if strand in ("both", window.strand):
+            yield window
 
 
 def feature(record: str, window: Window, logits: Logits | None) -> Feature:
@@ -133,43 +151,62 @@ def feature(record: str, window: Window, logits: Logits | None) -> Feature:
     )
 
 
-def _whole(sequence: str, question: Question) -> Iterator[Window]:
-    yield from _both(_window(sequence, question, 0, len(sequence)))
+def _place(window: Window) -> tuple[int, int, Strand, str]:
+    return window.start, window.end, window.strand, window.question.task.name
 
 
-def _sliding(sequence: str, question: Question) -> Iterator[Window]:
+def _whole(sequence: str, question: Question, _: Sequence[Span]) -> list[Iterator[Window]]:
+    return [_both(_window(sequence, question, 0, len(sequence)))]
+
+
+def _sliding(sequence: str, question: Question, spans: Sequence[Span]) -> list[Iterator[Window]]:
     size = _size(question)
-    last = len(sequence) - size
-    if last < 0:
-        yield from _both(_window(sequence, question, 0, len(sequence), edge=True))
-        return
-    for start in (*range(0, last, max(1, size // 2)), last):
-        yield from _both(_window(sequence, question, start, start + size))
+    if size > len(sequence):
+        return [_both(_window(sequence, question, 0, len(sequence), edge=True))]
+    return [_slid(sequence, question, _starts(len(sequence), size, spans))]
 
 
-def _sites(sequence: str, question: Question) -> Iterator[Window]:
-    yield from _forward_sites(sequence, question)
-    if question.task.strands == "both":
-        for window in _forward_sites(reverse_complement(sequence), question):
-            start, end = len(sequence) - window.end, len(sequence) - window.start
-            yield replace(window, start=start, end=end, strand="-")
+def _slid(sequence: str, question: Question, starts: Iterator[int]) -> Iterator[Window]:
+    for start in starts:
+        yield from _both(_window(sequence, question, start, start + _size(question)))
 
 
-def _forward_sites(sequence: str, question: Question) -> Iterator[Window]:
+def _starts(length: int, size: int, spans: Sequence[Span]) -> Iterator[int]:
+    """Starts of the windows that overlap a span: every half window, and one that ends with the record."""
+    step, last, done = max(1, size // 2), length - size, -1
+    for begin, end in spans:
+        first = max(done + 1, begin - size + 1, 0)
+        for start in (*range(-(-first // step) * step, min(last, end), step), last):
+            if first <= start < end:
+                yield start
+                done = start
+
+
+def _sites(sequence: str, question: Question, spans: Sequence[Span]) -> list[Iterator[Window]]:
+    strands: tuple[Strand, ...] = ("+", "-") if question.task.strands == "both" else ("+",)
+    return [_sites_of(strand, sequence, question, spans) for strand in strands]
+
+
+def _sites_of(strand: Strand, sequence: str, question: Question, spans: Sequence[Span]) -> Iterator[Window]:
+    """Sites of one strand, found and ordered on the plus strand."""
     size, motif = _size(question), question.task.motif
     assert motif is not None, "types.Task refuses a site task without a motif"
     before = size // 2
-    at = sequence.find(motif)
-    while at >= 0:
-        start, end = at - before, at - before + size
-        inside = sequence[max(0, start) : end]
-        text = "N" * max(0, -start) + inside + "N" * max(0, end - len(sequence))
-        window = _window(text, question, 0, size, edge=len(inside) < size)
-        yield replace(window, start=at, end=at + len(motif), centre=before)
-        at = sequence.find(motif, at + 1)
+    # Read from its strand, a window has `before` bases ahead of the motif.
+    ahead, spelt = (before, motif) if strand == "+" else (size - before - len(motif), reverse_complement(motif))
+    for begin, end in spans:
+        at = sequence.find(spelt, begin, end + len(spelt) - 1)
+        while at >= 0:
+            start, stop = at - ahead, at - ahead + size
+            inside = sequence[max(0, start) : stop]
+            text = "N" * max(0, -start) + inside + "N" * max(0, stop - len(sequence))
+            window = _window(text, question, 0, size, edge=len(inside) < size)
+            read = text if strand == "+" else reverse_complement(text)
+            yield replace(window, start=at, end=at + len(motif), strand=strand, text=read, centre=before)
+            at = sequence.find(spelt, at + 1, end + len(spelt) - 1)
 
 
-_SCOPES: Final[Mapping[Scope, Callable[[str, Question], Iterator[Window]]]] = {
+_SCOPES: Final[Mapping[Scope, Callable[[str, Question, Sequence[Span]], list[Iterator[Window]]]]] = {
     "sequence": _whole,
     "window": _sliding,
     "site": _sites,

@@ -1,14 +1,14 @@
-"""Records answered: refused, or annotated with a receipt; the same for HTTP and the command line."""
+"""What is asked of records and what comes back: the pieces of an answer with its receipt, or a refusal."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from episome import __version__, drift
-from episome.annotate import Feature, Logits, Question, Window, feature, plan
+from episome import __version__
+from episome.annotate import Feature, Logits, Question, Span, StrandChoice, Window
 from episome.drift import Match
 from episome.generation import Generation, Resident
-from episome.sequence import Normalised, SequenceError, normalise
+from episome.sequence import Normalised, SequenceError
 from episome.types import EpisomeError, Scope
 
 Report = Literal["calls", "all"]
@@ -58,24 +58,48 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskAnswer:
-    """What one task says about one record.
+class Wish:
+    """How records are to be annotated, whatever they are.
+
+    Attributes:
+        report: ``calls``: features that reach their threshold, overlapping windows of one task and strand as one;
+            ``all``: every window, scored or not.
+        strand: leaves out the other strand.
+        threshold: instead of the calibrated one, for every task that `thresholds` does not name.
+        thresholds: the same by task.
+        regions: by record id, sorted and disjoint; None: whole records. A record without one has no windows.
+    """
+
+    report: Report = "calls"
+    strand: StrandChoice = "both"
+    threshold: float | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    regions: Mapping[str, Sequence[Span]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskHead:
+    """What one task asks of one record.
 
     Attributes:
         scope: what one score covers.
         threshold: probability from which on a feature is called.
+        calibrated_threshold: the bundle's own; another than `threshold` where that was asked for.
         labels: names of the negative and the positive class.
-        scored: windows that got a score.
-        no_call: windows that got none (too many N, or too long).
-        features: those asked for, by start.
     """
 
     scope: Scope
     threshold: float
+    calibrated_threshold: float
     labels: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """Windows of one task on one record: those that got a score, and those that got none (too many N, too long)."""
+
     scored: int
     no_call: int
-    features: tuple[Feature, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,17 +126,35 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """One annotated record."""
+class Head:
+    """What is known of a record before it is scored."""
 
     id: str
     species: str
     simulated: bool
     length: int
     normalised: Normalised
-    tasks: Mapping[str, TaskAnswer]
+    tasks: Mapping[str, TaskHead]
+    wish: Wish
     match: Match
     receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """What is known of a record once it is scored; `counts` by task."""
+
+    id: str
+    counts: Mapping[str, Count]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One annotated record, whole; `features` in the order of the record."""
+
+    head: Head
+    features: tuple[Feature, ...]
+    tail: Tail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +165,10 @@ class Refusal:
     problem: Problem
 
 
+Event = Head | Feature | Tail | Refusal
+"""A record in pieces: its head, its features in order, its tail; or a refusal, in place of head or tail."""
+
+
 class ScoreError(EpisomeError):
     """A single window could not be scored; its neighbours could."""
 
@@ -130,37 +176,6 @@ class ScoreError(EpisomeError):
 Scored = Logits | None | ScoreError
 Score = Callable[[Sequence[tuple[Resident, Window]]], Sequence[Scored]]
 """Logits float32[L] for each window; None where it is longer than the model reads."""
-
-
-def answer(
-    asked: Sequence[Asked | Refusal],
-    generation: Generation,
-    score: Score,
-    *,
-    report: Report,
-    mismatch_nats: float,
-    chunk_bases: int,
-) -> list[Answer | Refusal]:
-    """Annotate records, in order; one that is refused does not touch its neighbours.
-
-    Args:
-        asked: the records, of any mix of species; one that was refused already stays so.
-        generation: what answers all of them.
-        score: runs the model.
-        report: only called features, or every scored window.
-        mismatch_nats: how much better another species must explain a record before it is called a mismatch.
-        chunk_bases: bases of windows that are handed to `score` at a time (bounds the memory, not the result).
-    """
-    drafts = [_draft(record, generation) if isinstance(record, Asked) else record for record in asked]
-    good = [draft for draft in drafts if isinstance(draft, _Draft)]
-    for batch in _chunks(good, chunk_bases):
-        outcomes = score([(draft.resident, window) for draft, window in batch])
-        for (draft, window), outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, ScoreError):
-                draft.failed = True
-            elif not draft.failed:
-                draft.take(window, outcome, report)
-    return [_finish(draft, generation, mismatch_nats) if isinstance(draft, _Draft) else draft for draft in drafts]
 
 
 def refused(kind: str, title: str, status: int, detail: str, record: str | None = None) -> RefusedError:
@@ -190,28 +205,6 @@ def unknown_species(species: str, generation: Generation, record: str | None) ->
     return refused("unknown-species", "Unknown species", 404, detail, record)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Draft:
-    """An answer while its windows come in."""
-
-    asked: Asked
-    resident: Resident
-    clean: Normalised
-    questions: tuple[Question, ...]
-    features: dict[str, list[Feature]] = field(default_factory=dict)
-    scored: dict[str, int] = field(default_factory=dict)
-    no_call: dict[str, int] = field(default_factory=dict)
-    failed: bool = False
-
-    def take(self, window: Window, logits: Logits | None, report: Report) -> None:
-        name = window.question.task.name
-        found = feature(self.asked.id, window, logits)
-        counts = self.scored if found.score is not None else self.no_call
-        counts[name] = counts.get(name, 0) + 1
-        if found.called or report == "all":
-            self.features.setdefault(name, []).append(found)
-
-
 def asked_of(
     species: str, tasks: Sequence[str] | None, generation: Generation, record: str | None = None
 ) -> tuple[Resident, tuple[Question, ...]]:
@@ -229,60 +222,6 @@ def asked_of(
             raise refused("unknown-task", "Unknown task", 422, detail, record)
     wanted = resident.questions if tasks is None else dict.fromkeys(tasks)
     return resident, tuple(resident.questions[name] for name in wanted)
-
-
-def _draft(asked: Asked, generation: Generation) -> _Draft | Refusal:
-    try:
-        resident, questions = asked_of(asked.species, asked.tasks, generation, asked.id)
-        return _Draft(asked=asked, resident=resident, clean=normalise(asked.sequence), questions=questions)
-    except RefusedError as error:
-        return Refusal(id=asked.id, problem=error.problem)
-    except SequenceError as error:
-        return Refusal(id=asked.id, problem=no_sequence(error, asked.id))
-
-
-def _chunks(drafts: Sequence[_Draft], bases: int) -> Iterator[list[tuple[_Draft, Window]]]:
-    chunk: list[tuple[_Draft, Window]] = []
-    size = 0
-    for draft in drafts:
-        for window in plan(draft.clean.sequence, draft.questions):
-            chunk.append((draft, window))
-            size += len(window.text)
-            if size >= bases:
-                yield chunk
-                chunk, size = [], 0
-    if chunk:
-        yield chunk
-
-
-def _finish(draft: _Draft, generation: Generation, mismatch_nats: float) -> Answer | Refusal:
-    asked, resident = draft.asked, draft.resident
-    if draft.failed:
-        detail = "the model failed on this record; the service's log says more"
-        return Refusal(id=asked.id, problem=refused("not-scored", "Not scored", 500, detail, asked.id).problem)
-    return Answer(
-        id=asked.id,
-        species=asked.species,
-        simulated=resident.adapter.card.simulated,
-        length=len(draft.clean.sequence),
-        normalised=draft.clean,
-        tasks={question.task.name: _task(draft, question) for question in draft.questions},
-        match=drift.match(draft.clean.sequence, asked.species, generation.profiles, mismatch_nats),
-        receipt=receipt(asked.species, resident),
-    )
-
-
-def _task(draft: _Draft, question: Question) -> TaskAnswer:
-    task = question.task
-    features = sorted(draft.features.get(task.name, ()), key=lambda f: (f.start, f.end, f.strand))
-    return TaskAnswer(
-        scope=task.scope,
-        threshold=task.threshold,
-        labels=task.labels,
-        scored=draft.scored.get(task.name, 0),
-        no_call=draft.no_call.get(task.name, 0),
-        features=tuple(features),
-    )
 
 
 def receipt(species: str, resident: Resident) -> Receipt:

@@ -26,6 +26,7 @@ MIN_BASES: Final = 60
 Status = Literal["match", "mismatch", "undecided"]
 
 _CELLS: Final = 4 ** (ORDER + 1)
+_PIECE: Final = 2**18
 # A base that is not ACGT weighs more than any 6-mer of real bases, so one comparison drops every window it touches.
 _CODE: Final = np.full(256, _CELLS, dtype=np.int64)
 _CODE[np.frombuffer(b"ACGT", dtype=np.uint8)] = np.arange(4)
@@ -203,13 +204,14 @@ def _score(profile: Profile, counts: npt.NDArray[np.float64]) -> float:
 
 
 def _sixmers(sequence: str) -> npt.NDArray[np.int64]:
-    """Counts of the 6-mers in lexicographic order, int64[4096]."""
-    code = _CODE[np.frombuffer(sequence.encode("ascii"), dtype=np.uint8)]
-    if code.size <= ORDER:
-        return np.zeros(_CELLS, dtype=np.int64)
-    pairs = code[:-1] * 4 + code[1:]
-    index = pairs[:-4] * 256 + pairs[2:-2] * 16 + pairs[4:]
-    return np.bincount(index[index < _CELLS], minlength=_CELLS)
+    """Counts of the 6-mers in lexicographic order, int64[4096]; counted piece by piece, for whole chromosomes too."""
+    counts = np.zeros(_CELLS, dtype=np.int64)
+    for start in range(0, len(sequence) - ORDER, _PIECE):
+        code = _CODE[np.frombuffer(sequence[start : start + _PIECE + ORDER].encode("ascii"), dtype=np.uint8)]
+        pairs = code[:-1] * 4 + code[1:]
+        index = pairs[:-4] * 256 + pairs[2:-2] * 16 + pairs[4:]
+        counts += np.bincount(index[index < _CELLS], minlength=_CELLS)
+    return counts
 
 
 def _reverse_complements() -> npt.NDArray[np.int64]:

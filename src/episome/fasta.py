@@ -3,7 +3,7 @@
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,22 @@ class Record:
     sequence: str
 
 
+def read_all(sources: Iterable[Path | BinaryIO]) -> Iterator[Record]:
+    """The records of several files or streams, one after the other, as `read` gives them.
+
+    Raises:
+        FastaError: as for `read`, and where two sources have a record of the same id.
+    """
+    seen: dict[str, str] = {}
+    for source in sources:
+        name = _name(source)
+        for record in read(source):
+            if record.id in seen:
+                raise FastaError(f"{seen[record.id]} and {name} have a record {record.id!r} each; ids must differ")
+            yield record
+            seen[record.id] = name
+
+
 def read(source: Path | BinaryIO) -> Iterator[Record]:
     """Yield the records of a FASTA file or binary stream; gzip is known by its first bytes, CRLF is fine.
 
@@ -43,7 +59,7 @@ def read(source: Path | BinaryIO) -> Iterator[Record]:
         FastaError: no such file, an empty file, no header where one belongs, bytes that are no ASCII text,
             an empty or a repeated id, a truncated or damaged gzip file.
     """
-    name = str(source) if isinstance(source, Path) else "input"
+    name = _name(source)
     with ExitStack() as stack:
         try:
             raw = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
@@ -77,6 +93,10 @@ def _records(raw: BinaryIO, name: str) -> Iterator[Record]:
             yield Record(id=identifier, description=description, sequence=entry.sequence)
     if not seen:
         raise FastaError(f"{name}: no record; wanted: at least one '>id' line with sequence")
+
+
+def _name(source: Path | BinaryIO) -> str:
+    return str(source) if isinstance(source, Path) else "input"
 
 
 def _header(line: str) -> tuple[str, str]:

@@ -1,6 +1,8 @@
-"""Answers as text: JSON lines, TSV, GFF3 and BED. GFF3 is the only one that counts from 1.
+"""Answers as text: JSON lines, TSV, GFF3, BED and bedGraph. GFF3 is the only one that counts from 1.
 
-Every format is a function from answers to lines without a line end, so that a stream of any length can be written.
+Every format is a function from the pieces of answers to lines without a line end, so that a stream of any length can be
+written. All but JSON lines state what made the answer in a comment before the first record of each species, and end
+each record with a comment that says how many windows were scored, or why the record was refused.
 """
 
 import json
@@ -10,9 +12,14 @@ from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from episome.annotate import Feature
-from episome.answer import Answer, Problem, Receipt, Refusal
+from episome.answer import Answer, Event, Head, Problem, Receipt, Refusal, Tail
+from episome.bedgraph import Tracks
+from episome.reply import collected
 
-Format = Literal["gff3", "bed", "tsv", "jsonl"]
+Format = Literal["gff3", "bed", "bedgraph", "tsv", "jsonl"]
+
+HALF_OPEN: Final = "0-based half-open"
+CLOSED: Final = "1-based closed"
 
 # Sequence Ontology terms of the tasks that have one; anything else, and what was not called, is a region (SO:0000001).
 _REGION: Final = "region"
@@ -26,6 +33,8 @@ _ONTOLOGY: Final[Mapping[str, str]] = {
     "csorf_lenmatched": "ORF",
 }
 _TSV: Final = ("record", "start", "end", "strand", "task", "label", "score", "called", "flags", "species", "match")
+# Comments that wait for the next feature.
+_HELD: Final = 1000
 # What GFF3 leaves as it is in the first column, and in attribute values.
 _SEQID: Final = ".:^*$@!+_?-|"
 _VALUE: Final = " .:^*$@!+_?-|/()[]<>#'\"{}~`\\"
@@ -35,27 +44,24 @@ def as_json(result: Answer | Refusal) -> dict[str, Any]:
     """The JSON object of one record: what HTTP answers with, and a line of JSON lines."""
     if isinstance(result, Refusal):
         return {"id": result.id, "status": "error", "problem": problem_json(result.problem)}
-    clean = result.normalised
+    head, clean = result.head, result.head.normalised
     return {
-        "id": result.id,
+        "id": head.id,
         "status": "ok",
-        "species": result.species,
-        "simulated": result.simulated,
-        "length": result.length,
+        "species": head.species,
+        "simulated": head.simulated,
+        "length": head.length,
         "normalised": {"lower_case": clean.lower_case, "uracil": clean.uracil, "ambiguous": clean.ambiguous},
         "tasks": {
             name: {
-                "scope": task.scope,
-                "threshold": task.threshold,
-                "labels": list(task.labels),
-                "scored": task.scored,
-                "no_call": task.no_call,
-                "features": [_feature(feature) for feature in task.features],
+                **asdict(task),
+                **asdict(result.tail.counts[name]),
+                "features": [_feature(feature) for feature in result.features if feature.task == name],
             }
-            for name, task in result.tasks.items()
+            for name, task in head.tasks.items()
         },
-        "match": asdict(result.match),
-        "receipt": asdict(result.receipt),
+        "match": asdict(head.match),
+        "receipt": asdict(head.receipt),
     }
 
 
@@ -64,76 +70,144 @@ def problem_json(problem: Problem) -> dict[str, Any]:
     return {name: value for name, value in asdict(problem).items() if value is not None}
 
 
-def jsonl(results: Iterable[Answer | Refusal]) -> Iterator[str]:
-    """One JSON object a record, refused ones included."""
-    for result in results:
+def jsonl(events: Iterable[Event]) -> Iterator[str]:
+    """One JSON object a record, refused ones included; the features of one record are held at a time."""
+    for result in collected(events):
         yield json.dumps(as_json(result), ensure_ascii=False, separators=(",", ":"))
 
 
-def tsv(results: Iterable[Answer | Refusal]) -> Iterator[str]:
+def tsv(events: Iterable[Event]) -> Iterator[str]:
     """One line a feature under a header; 0-based half-open; an empty score is a window that got none.
 
-    The receipt is a comment above the header, of any further species above its first record.
+    The comment on what made the first answer stands above the header.
     """
-    told: set[Receipt] = set()
     header = ["\t".join(_TSV)]
-    for answer in _answers(results):
-        yield from _receipt(answer, told)
-        yield from header
-        header = []
-        for feature in _features(answer):
-            yield "\t".join(_row(answer, feature))
+    for event, head, comments in _commented(events, HALF_OPEN):
+        yield from comments
+        if isinstance(event, Head):
+            yield from header
+            header = []
+        elif isinstance(event, Feature):
+            yield "\t".join(_row(head, event))
     yield from header
 
 
-def bed(results: Iterable[Answer | Refusal]) -> Iterator[str]:
-    """BED6, score 0 to 1000; windows without a score are left out, since BED cannot say so.
-
-    The receipt is a comment before the first record of each species.
-    """
-    told: set[Receipt] = set()
-    for answer in _answers(results):
-        yield from _receipt(answer, told)
-        for feature in _features(answer):
-            if feature.score is not None:
-                cells = (feature.record, feature.start, feature.end, feature.label, round(feature.score * 1000))
-                yield "\t".join((*map(str, cells), feature.strand))
+def bed(events: Iterable[Event]) -> Iterator[str]:
+    """BED6, score 0 to 1000; windows without a score are left out, since BED cannot say so."""
+    return _feature_last(_bed_lines(events))
 
 
-def gff3(results: Iterable[Answer | Refusal]) -> Iterator[str]:
-    """GFF3, 1-based and closed; the receipt stands before the first record of each species."""
+def _bed_lines(events: Iterable[Event]) -> Iterator[str]:
+    for event, _, comments in _commented(events, HALF_OPEN):
+        yield from comments
+        if isinstance(event, Feature) and event.score is not None:
+            cells = (event.record, event.start, event.end, event.label, round(event.score * 1000), event.strand)
+            yield "\t".join(map(str, cells))
+
+
+def gff3(events: Iterable[Event]) -> Iterator[str]:
+    """GFF3, 1-based and closed."""
+    return _feature_last(_gff3_lines(events))
+
+
+def _gff3_lines(events: Iterable[Event]) -> Iterator[str]:
     yield "##gff-version 3"
-    told: set[Receipt] = set()
-    for answer in _answers(results):
-        yield from _receipt(answer, told)
-        yield f"##sequence-region {_seqid(answer.id)} 1 {answer.length}"
-        for feature in _features(answer):
-            yield "\t".join(_gff3(answer, feature))
+    for event, head, comments in _commented(events, CLOSED):
+        yield from comments
+        if isinstance(event, Head):
+            yield f"##sequence-region {_seqid(event.id)} 1 {event.length}"
+        elif isinstance(event, Feature):
+            yield "\t".join(_gff3(head, event))
 
 
-WRITERS: Final[Mapping[Format, Callable[[Iterable[Answer | Refusal]], Iterator[str]]]] = {
+def _feature_last(lines: Iterable[str]) -> Iterator[str]:
+    """The same lines, comments at the end above the last feature: bedtools 2.30 aborts where one ends a file."""
+    last: list[str] = []
+    comments: list[str] = []
+    for line in lines:
+        if not line.startswith("#"):
+            yield from (*last, *comments)
+            last, comments = [line], []
+        else:
+            comments.append(line)
+            if not last or len(comments) > _HELD:
+                yield from comments
+                comments = []
+    yield from (*comments, *last)
+
+
+def bedgraph(events: Iterable[Event]) -> Iterator[str]:
+    """bedGraph, one track a species, task and strand over all records; where windows overlap, the highest score.
+
+    All comments come first. The tracks are kept on disk until the last record is scored: nothing is given before.
+    """
+    with Tracks() as tracks:
+        for event, head, comments in _commented(events, HALF_OPEN):
+            for comment in comments:
+                tracks.comment(comment)
+            if isinstance(event, Head):
+                tracks.open(event.species, event.tasks)
+            elif isinstance(event, Feature):
+                tracks.add(head.species, event)
+            else:
+                tracks.end_record()
+        yield from tracks.lines()
+
+
+WRITERS: Final[Mapping[Format, Callable[[Iterable[Event]], Iterator[str]]]] = {
     "gff3": gff3,
     "bed": bed,
+    "bedgraph": bedgraph,
     "tsv": tsv,
     "jsonl": jsonl,
 }
 
 
-def _receipt(answer: Answer, told: set[Receipt]) -> Iterator[str]:
-    """The receipt as a comment, where it was not told yet; `episome.receipts` reads it."""
-    if answer.receipt not in told:
-        told.add(answer.receipt)
-        yield "# " + json.dumps({"simulated": answer.simulated, **asdict(answer.receipt)})
+def refusal_comment(result: Refusal) -> str:
+    """A refused record in the text formats."""
+    return _comment({"record": result.id, "problem": problem_json(result.problem)})
 
 
-def _answers(results: Iterable[Answer | Refusal]) -> Iterator[Answer]:
-    return (result for result in results if isinstance(result, Answer))
+def _commented(events: Iterable[Event], coordinates: str) -> Iterator[tuple[Event, Head, list[str]]]:
+    """Each event with the head of its record and the comments that it brings.
+
+    A refusal has no head of its own, and comes with whatever head was before it.
+    """
+    told: set[Receipt] = set()
+    head: Any = None
+    for event in events:
+        comments = []
+        match event:
+            case Head():
+                head = event
+                if event.receipt not in told:
+                    told.add(event.receipt)
+                    comments = [_made_with(event, coordinates)]
+            case Tail():
+                counts = {name: asdict(count) for name, count in event.counts.items()}
+                comments = [_comment({"record": event.id, "tasks": counts})]
+            case Refusal():
+                comments = [refusal_comment(event)]
+        yield event, head, comments
 
 
-def _features(answer: Answer) -> list[Feature]:
-    """Features of all tasks in the order of the record."""
-    found = [feature for task in answer.tasks.values() for feature in task.features]
-    return sorted(found, key=lambda feature: (feature.start, feature.end, feature.strand, feature.task))
+def _made_with(head: Head, coordinates: str) -> str:
+    """The receipt and what was asked; `episome.receipts` reads it.
+
+    The receipt's own `coordinate_system` is that of JSON answers, and gives way to that of the lines.
+    """
+    made = asdict(head.receipt)
+    del made["coordinate_system"]
+    thresholds = {
+        name: {"scope": task.scope, "threshold": task.threshold, "calibrated_threshold": task.calibrated_threshold}
+        for name, task in head.tasks.items()
+    }
+    asked = {"report": head.wish.report, "strand": head.wish.strand, "regions": head.wish.regions is not None}
+    return _comment({"simulated": head.simulated, "coordinates": coordinates, **asked, "tasks": thresholds, **made})
+
+
+def _comment(value: Mapping[str, Any]) -> str:
+    return f"# {json.dumps(value)}"
 
 
 def _feature(feature: Feature) -> dict[str, Any]:
@@ -148,7 +222,7 @@ def _feature(feature: Feature) -> dict[str, Any]:
     }
 
 
-def _row(answer: Answer, feature: Feature) -> tuple[str, ...]:
+def _row(head: Head, feature: Feature) -> tuple[str, ...]:
     return (
         feature.record,
         str(feature.start),
@@ -159,21 +233,21 @@ def _row(answer: Answer, feature: Feature) -> tuple[str, ...]:
         "" if feature.score is None else f"{feature.score:.6f}",
         "yes" if feature.called else "no",
         ",".join(feature.flags),
-        answer.species,
-        answer.match.status,
+        head.species,
+        head.match.status,
     )
 
 
-def _gff3(answer: Answer, feature: Feature) -> tuple[str, ...]:
+def _gff3(head: Head, feature: Feature) -> tuple[str, ...]:
     attributes: dict[str, tuple[str, ...]] = {
         "Name": (feature.label or "no_call",),
         "task": (feature.task,),
-        "species": (answer.species,),
+        "species": (head.species,),
     }
     if feature.flags:
         attributes["flags"] = feature.flags
-    if answer.match.status == "mismatch":
-        attributes["looks_like"] = (answer.match.best_species,)
+    if head.match.status == "mismatch":
+        attributes["looks_like"] = (head.match.best_species,)
     return (
         _seqid(feature.record),
         "episome",

@@ -12,7 +12,7 @@ from pathlib import Path
 from episome import bundle, drift, provenance, shelf
 from episome.annotate import Question
 from episome.provenance import Provenance
-from episome.runtime import Adapter, Engine
+from episome.runtime import Adapter, Device, Engine
 from episome.shelf import Champions, Entry
 
 
@@ -62,7 +62,15 @@ class Generation:
 EMPTY = Generation(number=0, residents={}, withheld={}, engines={})
 
 
-def load(folder: Path, champions: Champions, *, threads: int, allow_simulated: bool, before: Generation) -> Generation:
+def load(
+    folder: Path,
+    champions: Champions,
+    *,
+    threads: int,
+    allow_simulated: bool,
+    before: Generation,
+    device: Device = "cpu",
+) -> Generation:
     """Load what `before` does not have yet: all of it or nothing.
 
     Args:
@@ -71,9 +79,11 @@ def load(folder: Path, champions: Champions, *, threads: int, allow_simulated: b
         threads: callers that will use an engine at once.
         allow_simulated: whether species trained on simulated genomes may answer.
         before: the generation that answers now (`EMPTY` at the start); it stays usable.
+        device: what must run the model; there is no falling back to another.
 
     Raises:
-        EpisomeError: a bundle does not verify, does not fit its base, or its golden answers differ.
+        EpisomeError: a bundle does not verify, does not fit its base, or its golden answers differ; or the device is
+            not there.
     """
     engines: dict[str, Engine] = {}
     residents: dict[str, Resident] = {}
@@ -90,7 +100,8 @@ def load(folder: Path, champions: Champions, *, threads: int, allow_simulated: b
                 withheld[species] = "it was trained on simulated genomes, which serve.allow_simulated forbids"
                 continue
             if entry.base not in engines:
-                engines[entry.base] = before.engines.get(entry.base) or _engine(folder, entry.base, threads, undo)
+                known_engine = before.engines.get(entry.base)
+                engines[entry.base] = known_engine or _engine(folder, entry.base, threads, device, undo)
             residents[species] = _resident(entry, engines[entry.base], found, undo)
         undo.pop_all()
     return Generation(number=champions.generation, residents=residents, withheld=withheld, engines=engines)
@@ -108,8 +119,8 @@ def retire(old: Generation, alive: Collection[Generation]) -> None:
             engine.close()
 
 
-def _engine(folder: Path, base: str, threads: int, undo: ExitStack) -> Engine:
-    engine = Engine(shelf.open_bundle(folder, base), threads=threads)
+def _engine(folder: Path, base: str, threads: int, device: Device, undo: ExitStack) -> Engine:
+    engine = Engine(shelf.open_bundle(folder, base), threads=threads, device=device)
     undo.callback(engine.close)
     return engine
 

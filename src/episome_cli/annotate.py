@@ -1,28 +1,29 @@
 """`episome annotate` and `episome species`: the shelf from the command line, with the numbers that HTTP gives."""
 
-import os
+import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any
 
 import click
 
-from episome import answer, bundle, fasta, formats, generation, params, shelf
-from episome.answer import Answer, Asked, Refusal, Report
+from episome import answer, bundle, fasta, formats, generation, params, regions, reply, shelf
+from episome.annotate import StrandChoice
+from episome.answer import Asked, Event, Refusal, Report, Wish
 from episome.fasta import Record
 from episome.formats import Format
 from episome.generation import EMPTY, Generation
+from episome.regions import RegionError
+from episome.runtime import Device
 from episome.serveparams import Serve
 from episome.types import EpisomeError
-from episome_cli import options
+from episome_cli import options, outlet
 from serving.batcher import Batcher, chunk_bases
 
-# Records that are answered together, so that short ones share runs of the model.
-_GROUP_RECORDS = 64
-_GROUP_BASES = 200_000
 _NEVER = float("inf")
+_STDIN = Path("-")
 
 
 def _of_the_shelf(function: Callable[..., None]) -> Callable[..., None]:
@@ -40,7 +41,11 @@ def _of_the_shelf(function: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @click.argument(
-    "source", metavar="IN.fa|-", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+    "sources",
+    metavar="IN.fa|- ...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
 )
 @click.option("-s", "--species", required=True, help="Species whose adapter answers.")
 @click.option("-t", "--tasks", help="Tasks with commas between; all of the species' when left out.")
@@ -50,37 +55,68 @@ def _of_the_shelf(function: Callable[..., None]) -> Callable[..., None]:
     type=click.Choice(["calls", "all"]),
     default="calls",
     show_default=True,
-    help="Only what reaches its threshold, or every scored window.",
+    help="What reaches its threshold, overlapping windows of a task as one; or every window.",
 )
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write instead of stdout."
+    "--strand", type=click.Choice(["both", "+", "-"]), default="both", show_default=True, help="Strand to score."
+)
+@click.option(
+    "--threshold",
+    "thresholds",
+    metavar="[TASK=]P",
+    multiple=True,
+    help="Call from this probability on instead of the calibrated one, of every task or of the named one; repeatable.",
+)
+@click.option(
+    "--region",
+    "places",
+    metavar="CONTIG:START-END",
+    multiple=True,
+    help="Only what overlaps these bases, 1-based with both ends inside, as samtools; repeatable.",
+)
+@click.option(
+    "--bed",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Only what overlaps the intervals of this BED file (0-based half-open).",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Cores to use; serve.threads of params.yaml when left out.")
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="What runs the model."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write instead of stdout; gzip where its name ends in .gz.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 @_of_the_shelf
 def annotate(
     *,
-    source: Path,
+    sources: tuple[Path, ...],
+    species: str,
+    tasks: str | None,
     kind: Format,
     output: Path | None,
     quiet: bool,
-    shelf_folder: Path | None,
-    params_file: Path,
-    **question: Any,
+    **how: Any,
 ) -> None:
-    """Annotate the records of a FASTA file, plain or gzip, or of stdin (-).
+    """Annotate the records of FASTA files, plain or gzip, or of stdin (-).
 
     Coordinates are 0-based half-open, in GFF3 1-based and closed. A record that cannot be annotated is named on stderr
     and makes the exit status 1; the others are annotated.
     """
-    known = params.read(params_file)
-    loaded = _load(shelf_folder or known.registry.shelf, known.serve)
-    ask = _asker(loaded, known.serve, **question)
+    if sources.count(_STDIN) > 1:
+        raise click.UsageError("- came more than once; stdin can be read once")
+    wish = _wish(**how)
+    loaded, limits = _load(**how)
+    ask = _asker(loaded, limits, species, None if tasks is None else tuple(tasks.split(",")), wish)
     failures: list[Refusal] = []
     with ExitStack() as stack:
-        records = fasta.read(stack.enter_context(_opened(source)))
-        sink = stack.enter_context(_sink(output))
-        tick = stack.enter_context(_progress(shown=not quiet and sys.stderr.isatty()))
-        for line in formats.WRITERS[kind](_told(ask(_seen(records, tick)), failures)):
+        records = fasta.read_all(sys.stdin.buffer if source == _STDIN else source for source in sources)
+        sink = stack.enter_context(outlet.sink(output))
+        tick = stack.enter_context(outlet.progress(shown=not quiet and sys.stderr.isatty()))
+        for line in formats.WRITERS[kind](_told(ask(_within(_seen(records, tick), wish)), failures)):
             sink.write(line + "\n")
     if failures:
         raise click.exceptions.Exit(1)
@@ -98,23 +134,69 @@ def species(*, shelf_folder: Path | None, params_file: Path) -> None:
         click.echo("\t".join((name, f"v{entry.version}", kind, card.scientific_name, tasks, entry.bundle)))
 
 
-def _load(folder: Path, limits: Serve) -> Generation:
-    champions = shelf.read(folder)
-    if not champions.species:
-        raise EpisomeError(f"{folder}: no species is on this shelf; `episome promote SPECIES` puts one there")
-    return generation.load(
-        folder, champions, threads=limits.threads, allow_simulated=limits.allow_simulated, before=EMPTY
+def _wish(
+    *,
+    report: Report,
+    strand: StrandChoice,
+    thresholds: Sequence[str],
+    places: Sequence[str],
+    bed: Path | None,
+    **_: Any,
+) -> Wish:
+    """What is asked for; all of it is read before anything is loaded."""
+    everywhere, by_task = _thresholds(thresholds)
+    asked = [regions.parse(each) for each in places] + (regions.read_bed(bed) if bed else [])
+    return Wish(
+        report=report,
+        strand=strand,
+        threshold=everywhere,
+        thresholds=by_task,
+        regions=regions.joined(asked) if asked else None,
     )
 
 
-def _asker(
-    loaded: Generation, limits: Serve, *, species: str, tasks: str | None, report: Report
-) -> Callable[[Iterable[Record]], Iterator[Answer | Refusal]]:
-    """What annotates records; that the species and its tasks exist is known before a record is read."""
-    chosen = None if tasks is None else tuple(tasks.split(","))
-    answer.asked_of(species, chosen, loaded)
+def _thresholds(words: Sequence[str]) -> tuple[float | None, dict[str, float]]:
+    """The threshold of every task, and those of named ones."""
+    everywhere: float | None = None
+    by_task: dict[str, float] = {}
+    for word in words:
+        task, _, number = word.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value <= 1:
+            raise EpisomeError(f"threshold {word!r}; wanted: a probability, 0 to 1, or TASK=PROBABILITY")
+        if task:
+            by_task[task] = value
+        else:
+            everywhere = value
+    return everywhere, by_task
 
-    def ask(records: Iterable[Record]) -> Iterator[Answer | Refusal]:
+
+def _load(
+    *, shelf_folder: Path | None, params_file: Path, threads: int | None, device: Device, **_: Any
+) -> tuple[Generation, Serve]:
+    known = params.read(params_file)
+    limits = known.serve if threads is None else known.serve.model_copy(update={"threads": threads})
+    folder = shelf_folder or known.registry.shelf
+    champions = shelf.read(folder)
+    if not champions.species:
+        raise EpisomeError(f"{folder}: no species is on this shelf; `episome promote SPECIES` puts one there")
+    allowed = limits.allow_simulated
+    loaded = generation.load(
+        folder, champions, threads=limits.threads, allow_simulated=allowed, before=EMPTY, device=device
+    )
+    return loaded, limits
+
+
+def _asker(
+    loaded: Generation, limits: Serve, species: str, tasks: tuple[str, ...] | None, wish: Wish
+) -> Callable[[Iterable[Record]], Iterator[Event]]:
+    """What annotates records; that it can be asked is known before a record is read."""
+    reply.wished(answer.asked_of(species, tasks, loaded)[1], wish)
+
+    def ask(records: Iterable[Record]) -> Iterator[Event]:
         batcher = Batcher(
             threads=limits.threads,
             tokens_per_run=limits.tokens_per_run,
@@ -122,89 +204,46 @@ def _asker(
             queued=lambda _: None,
         )
         with closing(batcher):
-            for group in _groups(records):
-                yield from answer.answer(
-                    [Asked(id=each.id, sequence=each.sequence, species=species, tasks=chosen) for each in group],
-                    loaded,
-                    batcher.call(_NEVER),
-                    report=report,
-                    mismatch_nats=limits.mismatch_nats,
-                    chunk_bases=chunk_bases(limits),
-                )
+            yield from reply.stream(
+                (Asked(id=each.id, sequence=each.sequence, species=species, tasks=tasks) for each in records),
+                loaded,
+                batcher.call(_NEVER),
+                wish,
+                mismatch_nats=limits.mismatch_nats,
+                chunk_bases=chunk_bases(limits),
+            )
 
     return ask
 
 
-def _groups(records: Iterable[Record]) -> Iterator[list[Record]]:
-    group: list[Record] = []
-    bases = 0
+def _within(records: Iterable[Record], wish: Wish) -> Iterator[Record]:
+    """The records that are asked for.
+
+    Raises:
+        RegionError: a region lies on none of them.
+    """
+    if wish.regions is None:
+        yield from records
+        return
+    missing = dict.fromkeys(wish.regions)
     for record in records:
-        group.append(record)
-        bases += len(record.sequence)
-        if len(group) >= _GROUP_RECORDS or bases >= _GROUP_BASES:
-            yield group
-            group, bases = [], 0
-    if group:
-        yield group
+        if record.id in wish.regions:
+            del missing[record.id]
+            yield record
+    if missing:
+        raise RegionError(f"a region is on {next(iter(missing))!r}; no record of the input has that id")
 
 
-def _told(results: Iterable[Answer | Refusal], failures: list[Refusal]) -> Iterator[Answer | Refusal]:
-    """Pass results on; name those that failed on stderr."""
-    for result in results:
-        if isinstance(result, Refusal):
-            failures.append(result)
-            click.echo(f"episome: record {result.id!r}: {result.problem.detail}", err=True)
-        yield result
+def _told(events: Iterable[Event], failures: list[Refusal]) -> Iterator[Event]:
+    """Pass pieces of answers on; name the records that failed on stderr."""
+    for event in events:
+        if isinstance(event, Refusal):
+            failures.append(event)
+            click.echo(f"episome: record {event.id!r}: {event.problem.detail}", err=True)
+        yield event
 
 
 def _seen(records: Iterable[Record], tick: Callable[[Record], None]) -> Iterator[Record]:
     for record in records:
         yield record
         tick(record)
-
-
-@contextmanager
-def _opened(source: Path) -> Iterator[BinaryIO]:
-    if source == Path("-"):
-        yield sys.stdin.buffer
-    else:
-        with source.open("rb") as file:
-            yield file
-
-
-@contextmanager
-def _sink(output: Path | None) -> Iterator[TextIO]:
-    """Stdout, or a file that appears under its name only when it is whole."""
-    if output is None:
-        yield sys.stdout
-        return
-    if output.exists() and not output.is_file():  # a pipe or a device
-        with output.open("w", encoding="utf-8") as file:
-            yield file
-        return
-    part = output.with_name(f".{output.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            yield file
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _progress(*, shown: bool) -> Iterator[Callable[[Record], None]]:
-    """Records and bases so far, on stderr."""
-    if not shown:
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.completed} records"), TextColumn("{task.fields[bases]:,} bases"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("", total=None, bases=0)
-
-        def tick(record: Record) -> None:
-            progress.update(bar, advance=1, bases=progress.tasks[bar].fields["bases"] + len(record.sequence))
-
-        yield tick
