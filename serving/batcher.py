@@ -46,12 +46,18 @@ class _Job:
 
     engine: Engine
     rows: Sequence[tuple[Prepared, int]]
+    deadline: float
     put: float
     begun: float
     waiting: deque[int]
     missing: int
     results: list[Scored]
     done: "Future[list[Scored]]" = field(default_factory=Future)
+
+    @property
+    def pointless(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.done.cancelled() or time.monotonic() > self.deadline
 
     def next_rows(self, tokens: int) -> list[int]:
         """The next rows up to that many tokens, at least one."""
@@ -116,8 +122,8 @@ class Batcher:
             self._idle.wait_for(lambda: not self._running)
         self._pool.shutdown(wait=True)
 
-    def submit(self, engine: Engine, rows: Sequence[tuple[Prepared, int]]) -> _Job:
-        """Put prepared rows with their slots in the queue.
+    def submit(self, engine: Engine, rows: Sequence[tuple[Prepared, int]], deadline: float) -> _Job:
+        """Put prepared rows with their slots in the queue, to be run before the deadline or not at all.
 
         Raises:
             StoppedError: nothing is taken on any more.
@@ -126,6 +132,7 @@ class Batcher:
         job = _Job(
             engine=engine,
             rows=rows,
+            deadline=deadline,
             put=now,
             begun=now,
             waiting=deque(range(len(rows))),
@@ -158,7 +165,7 @@ class Batcher:
         engine: Engine | None = None
         for _ in range(len(self._queue)):
             job = self._queue.popleft()
-            if job.done.cancelled():
+            if job.pointless:
                 self._waiting -= _tokens(job, job.waiting)
                 continue
             engine = engine or job.engine
@@ -175,7 +182,7 @@ class Batcher:
         for job, index in members:
             if index == 0:
                 job.begun = now
-        run = self._pool.submit(members[0][0].engine.logits, [job.rows[index] for job, index in members])
+        run = self._pool.submit(_logits, members)
         run.add_done_callback(partial(self._ended, members))
 
     def _ended(self, members: Sequence[tuple[_Job, int]], run: "Future[tuple[Floats, Floats]]") -> None:
@@ -187,7 +194,7 @@ class Batcher:
             for member in members:
                 self._run([member])
             return
-        if error is not None:
+        if error is not None and not isinstance(error, DeadlineError):
             _LOG.error("a window could not be scored", exc_info=error)
         scored: Iterable[Scored] = run.result()[0] if error is None else [ScoreError("the model failed on a window")]
         with self._lock:
@@ -203,6 +210,13 @@ class Batcher:
         self._start()
 
 
+def _logits(members: Sequence[tuple[_Job, int]]) -> tuple[Floats, Floats]:
+    """Run the model, unless it took so long to come to it that nobody waits for any of the rows."""
+    if all(job.pointless for job, _ in members):
+        raise DeadlineError("the deadline passed before the run")
+    return members[0][0].engine.logits([job.rows[index] for job, index in members])
+
+
 def chunk_bases(limits: Serve) -> int:
     """Bases of windows to hand to a `Call` at a time: a run for every thread, at four to five bases a token."""
     return 4 * limits.tokens_per_run * limits.threads
@@ -215,7 +229,9 @@ class Call:
         seconds: spent reading sequences (``tokenize``), waiting (``queue``) and in the model (``infer``).
     """
 
-    def __init__(self, submit: Callable[[Engine, Sequence[tuple[Prepared, int]]], _Job], deadline: float) -> None:
+    def __init__(
+        self, submit: Callable[[Engine, Sequence[tuple[Prepared, int]], float], _Job], deadline: float
+    ) -> None:
         self._submit = submit
         self._deadline = deadline
         self.seconds = {"tokenize": 0.0, "queue": 0.0, "infer": 0.0}
@@ -237,7 +253,7 @@ class Call:
                 rows.setdefault(resident.engine, []).append((prepared, resident.adapter.slot))
                 places.setdefault(resident.engine, []).append(index)
         self.seconds["tokenize"] += time.monotonic() - started
-        jobs = [self._submit(engine, part) for engine, part in rows.items()]
+        jobs = [self._submit(engine, part, self._deadline) for engine, part in rows.items()]
         results: list[Scored] = [None] * len(windows)
         for job in jobs:
             for index, scored in zip(places[job.engine], self._wait(job, jobs), strict=True):

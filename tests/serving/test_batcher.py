@@ -50,6 +50,10 @@ def window(text: str, flags: tuple[str, ...] = ()) -> Window:
     return Window(question=QUESTION, start=0, end=len(text), strand="+", text=text, flags=flags)
 
 
+def prepared(engine: Echo, *texts: str) -> list[tuple[Any, int]]:
+    return [(engine.prepare(text, None), 0) for text in texts]
+
+
 def make(**changes: Any) -> Batcher:
     return Batcher(**{"threads": 1, "tokens_per_run": 40, "queue_tokens": 100, "queued": lambda _: None, **changes})
 
@@ -168,6 +172,40 @@ def test_a_call_past_its_deadline_is_given_up_and_leaves_the_queue() -> None:
     assert [run[0][0][0] for run in engine.runs] == ["A", "C"]
     with pytest.raises(DeadlineError):
         batcher.call(time.monotonic() - 1)([(resident(engine), window("A"))])
+    batcher.close()
+
+
+def test_work_that_is_past_its_deadline_is_never_run() -> None:
+    gate = threading.Event()
+    engine = Echo(gate)
+    batcher = make(tokens_per_run=10)
+    first = threading.Thread(target=batcher.call(soon()), args=([(resident(engine), window("A" * 10))],))
+    first.start()
+    assert engine.entered.wait(5)
+    # Nobody cancels it: who asked may be held up just when the run before it ends.
+    late = batcher.submit(cast(Any, engine), prepared(engine, "C" * 10, "C" * 10), time.monotonic() + 0.01)
+    time.sleep(0.02)
+    good = batcher.submit(cast(Any, engine), prepared(engine, "G" * 10), soon())
+    gate.set()
+    first.join(5)
+    assert scores(good.done.result(5)) == [("G", 0)]
+    assert [run[0][0][0] for run in engine.runs] == ["A", "G"]
+    assert not late.done.done()
+    assert batcher._waiting == 0
+    batcher.close()
+
+
+def test_rows_of_a_failed_run_are_not_tried_one_by_one_after_their_deadline() -> None:
+    gate = threading.Event()
+    engine = Echo(gate)
+    batcher = make()
+    rows = prepared(engine, "AAA", "CNC", "GGG")
+    job = batcher.submit(cast(Any, engine), rows, time.monotonic() + 0.05)
+    assert engine.entered.wait(5)
+    time.sleep(0.06)
+    gate.set()
+    assert all(isinstance(each, ScoreError) for each in job.done.result(5))
+    assert len(engine.runs) == 1
     batcher.close()
 
 
