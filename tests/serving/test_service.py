@@ -2,81 +2,17 @@
 
 import os
 import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
-from episome import shelf
+from episome import keys, shelf
 from tests import toy_bundles, worlds
-from tests.conftest import ROOT
+from tests.serving.process import free_port, serve, served, until
 
 pytestmark = pytest.mark.slow
 
 RECORD = {"id": "a", "sequence": toy_bundles.dna(1, 200)}
-BENTOML = Path(sys.executable).with_name("bentoml")
-
-
-def serve(folder: Path, port: int) -> "subprocess.Popen[str]":
-    """Start the service; BENTOML_DO_NOT_TRACK is left to the service itself."""
-    environment = {name: value for name, value in os.environ.items() if name != "BENTOML_DO_NOT_TRACK"}
-    return subprocess.Popen(
-        [str(BENTOML), "serve", "serving.service:Episome", "--host", "127.0.0.1", "--port", str(port)],
-        cwd=ROOT,
-        env={**environment, "EPISOME_SHELF": str(folder), "__BENTOML_DEBUG_USAGE": "True", "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[tuple[httpx.Client, list[str]]]:
-    """A client of a running service; the list holds its log once the block is left."""
-    log: list[str] = []
-    port = free_port()
-    process = serve(folder, port)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-            until(lambda: process.poll() is not None or alive(client), seconds=60)
-            assert process.poll() is None, process.communicate()[0]
-            yield client, log
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGINT)
-        try:
-            log.append(process.communicate(timeout=20)[0])
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            log.append(process.communicate()[0])
-
-
-def alive(client: httpx.Client) -> bool:
-    try:
-        return client.get("/livez").status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def until(condition: Callable[[], bool], seconds: float = 45) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.1)
 
 
 def test_the_service_answers_takes_up_a_generation_and_reports(tmp_path: Path) -> None:
@@ -128,3 +64,26 @@ def test_a_bundle_that_does_not_verify_keeps_the_service_from_starting(tmp_path:
     assert "episome: not started" in told
     assert "head.safetensors: sha256 is" in told
     assert "Traceback" not in told
+
+
+def test_where_other_machines_reach_it_the_service_starts_with_keys_alone(tmp_path: Path) -> None:
+    folder = worlds.write(tmp_path)
+    process = serve(folder, free_port(), "0.0.0.0")
+    try:
+        told = process.communicate(timeout=60)[0]
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode != 0
+    assert "episome: not started: it would listen on 0.0.0.0" in told
+    assert "episome key new NAME" in told
+    assert "Traceback" not in told
+    key, holder = keys.new("ada", "reader")
+    with served(folder, "0.0.0.0", EPISOME_KEYS=f"# the lab;{holder.line}") as (client, log):
+        until(lambda: client.get("/readyz").status_code == 200)
+        assert client.get("/v1/species").status_code == 401
+        assert client.get("/v1/species", headers={"authorization": f"Bearer {key}"}).status_code == 200
+        for path in ("/healthz", "/schema.json", "/docs.json", "/static_content/index.css"):  # BentoML's own
+            assert client.get(path).status_code == 401
+    assert key not in log[0]
+    assert holder.digest not in log[0]
