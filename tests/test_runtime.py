@@ -198,8 +198,18 @@ def test_the_same_sequence_in_any_spelling(home: Path, engine: Engine) -> None:
 
 
 def test_too_long_is_refused_with_the_numbers(engine: Engine) -> None:
-    with pytest.raises(EpisomeError, match=r"20000 bases is \d+ tokens; this base takes 1500 at most"):
-        engine.prepare(toy.dna(1, 20000), None)
+    bases = 1500 * engine.tokenizer.longest
+    with pytest.raises(EpisomeError, match=rf"{bases} bases is \d+ tokens; this base takes 1500 at most"):
+        engine.prepare(toy.dna(1, bases), None)
+
+
+def test_what_no_token_is_long_enough_for_is_refused_without_being_tokenised(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beyond = 1500 * engine.tokenizer.longest + 1
+    monkeypatch.setattr(engine.tokenizer, "encode", None)
+    with pytest.raises(EpisomeError, match=f"{beyond} bases is more than 1500 tokens; this base takes 1500 at most"):
+        engine.prepare("A" * beyond, None)
 
 
 def test_nothing_to_score_is_no_error(home: Path, engine: Engine) -> None:

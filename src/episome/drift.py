@@ -26,7 +26,7 @@ MIN_BASES: Final = 60
 Status = Literal["match", "mismatch", "undecided"]
 
 _CELLS: Final = 4 ** (ORDER + 1)
-_PIECE: Final = 2**18
+_PIECE: Final = 2**16
 # A base that is not ACGT weighs more than any 6-mer of real bases, so one comparison drops every window it touches.
 _CODE: Final = np.full(256, _CELLS, dtype=np.int64)
 _CODE[np.frombuffer(b"ACGT", dtype=np.uint8)] = np.arange(4)

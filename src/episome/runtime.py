@@ -185,12 +185,12 @@ class Engine:
             EpisomeError: not a nucleotide sequence, longer than the base allows, or `centre` lies outside.
         """
         clean = normalise(sequence).sequence
+        # What no token is long enough for is not tokenised: of a chromosome that would take gigabytes.
+        if len(clean) - clean.count("N") > self.card.max_tokens * self.tokenizer.longest:
+            raise self._too_long(clean, f"more than {self.card.max_tokens}")
         encoding = self.tokenizer.encode(clean)
         if len(encoding.ids) > self.card.max_tokens:
-            raise EpisomeError(
-                f"a sequence of {len(clean)} bases is {len(encoding.ids)} tokens; this base takes "
-                f"{self.card.max_tokens} at most (export.max_tokens)"
-            )
+            raise self._too_long(clean, str(len(encoding.ids)))
         return Prepared(
             ids=encoding.ids,
             centre_token=0 if centre is None else centre_token(encoding, centre),
@@ -273,6 +273,12 @@ class Engine:
             },
         )
         return logits, pooled
+
+    def _too_long(self, clean: str, tokens: str) -> EpisomeError:
+        limit = self.card.max_tokens
+        return EpisomeError(
+            f"a sequence of {len(clean)} bases is {tokens} tokens; this base takes {limit} at most (export.max_tokens)"
+        )
 
     def _check_graph(self, folder: Path, composed: int) -> None:
         """The graph's free widths must be those that the card makes us feed."""

@@ -52,6 +52,7 @@ class Tokenizer:
         self._inner = inner
         self.unk_id, self.cls_id, self.sep_id, self.pad_id, self.mask_id = (ids[name] for name in SPECIALS)
         self.vocab_size = len(ids)
+        self.longest = max(len(token) for token in ids if token not in SPECIALS)
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
