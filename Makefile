@@ -3,6 +3,8 @@ PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 3000
 PINNED = --constraint requirements.lock --editable '.[serve,train,track,tune,dev]'
+CASES ?= 600
+SIGTERMS ?= 100
 STUDY = build/study_$(if $(DATA),csorf,sim)
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -13,7 +15,7 @@ export DVC_NO_ANALYTICS := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: setup repro demo serve stop test lint labelled genomes study streams bench
+.PHONY: setup repro demo serve stop test lint nightly labelled genomes study streams bench
 
 setup: .venv/installed                          ## the environment, in .venv
 
@@ -47,6 +49,9 @@ lint: setup                                     ## style, types, layers, depende
 
 test: lint                                      ## lint, then every test; the torch-free core fully covered
 	pytest --cov --cov-report=term
+
+nightly: setup                                  ## what takes too long for `test`: schemathesis at length, and SIGTERM after SIGTERM
+	EPISOME_CASES=$(CASES) EPISOME_SIGTERMS=$(SIGTERMS) pytest tests/serving/test_openapi.py tests/serving/test_drain.py
 
 labelled: setup                                 ## the four real species on the labelled sets in DATA, in build/labelled
 	test -d "$(DATA)" || (echo "DATA=FOLDER wanted: the folder that holds csorf_lenmatched/ and promoter300/"; exit 1)

@@ -432,3 +432,27 @@ def test_a_bundle_that_is_older_than_model_cards_has_one_that_says_so(tmp_path: 
         one = client.get("/v1/species/human_sim").json()
     assert one["bundle"] == digest
     assert one["model_card"]["training_data"]["source"] == modelcard.UNKNOWN
+
+
+def test_one_bad_sequence_among_32_costs_that_one_alone(folder: Path) -> None:
+    records = [record(toy_bundles.dna(number, 90), f"r{number}") for number in range(32)]
+    records[17]["sequence"] = records[17]["sequence"][:40] + "?" + records[17]["sequence"][41:]
+    with TestClient(http.app(worlds.house(folder))) as client:
+        results = client.post("/v1/annotate", json=body(*records)).json()["results"]
+        alone = client.post("/v1/annotate", json=body(records[16])).json()["results"][0]
+    assert [each["id"] for each in results] == [each["id"] for each in records]
+    (bad,) = [each for each in results if each["status"] == "error"]
+    assert (bad["id"], bad["problem"]["record"], bad["problem"]["position"]) == ("r17", "r17", 41)
+    assert bad["problem"]["character"] == "?"
+    assert results[16]["tasks"].keys() == alone["tasks"].keys()
+    assert results[16]["receipt"] == alone["receipt"]
+
+
+def test_clients_one_after_the_other_each_keep_their_own_identity(folder: Path) -> None:
+    with TestClient(http.app(worlds.house(folder))) as client:
+        for name, species, length in [("alice", "human_sim", 61), ("bob", "fly_sim", 75), ("carol", "human_sim", 90)]:
+            sent = body(record(DNA[:length], name), species=species)
+            (found,) = client.post("/v1/annotate", json=sent, headers={"x-species": "yeti"}).json()["results"]
+            assert (found["id"], found["species"], found["length"]) == (name, species, length)
+            entry = shelf.read(folder).species[species]
+            assert found["receipt"]["adapter"] == {"species": species, "version": "1", "bundle": entry.bundle}
