@@ -26,6 +26,7 @@ PID = FOLDER / "service.pid"
 LOG = FOLDER / "service.log"
 FLANK = 600  # bases of the example on each side of a transcription start
 PATIENCE = 120.0  # seconds until a service that is not ready counts as broken
+FAREWELL = 60.0  # seconds it may take to finish what is inside; serve.timeout_seconds is the most a call takes
 
 USAGE = """
 The service is running.  Ask it:
@@ -124,12 +125,23 @@ def _ready(url: str) -> bool:
 
 
 def ask(url: str, request: Path) -> str:
-    """Send the example and say in a line or two what came back."""
-    call = urllib.request.Request(
-        f"{url}/v1/annotate", data=request.read_bytes(), headers={"content-type": "application/json"}
-    )
-    with urllib.request.urlopen(call, timeout=60) as answer:
-        result = json.load(answer)["results"][0]
+    """Send the example and say in a line or two what came back.
+
+    Raises:
+        EpisomeError: it was refused.
+    """
+    headers = {"content-type": "application/json"}
+    if key := os.environ.get("EPISOME_KEY"):
+        headers["authorization"] = f"Bearer {key}"
+    call = urllib.request.Request(f"{url}/v1/annotate", data=request.read_bytes(), headers=headers)
+    try:
+        with urllib.request.urlopen(call, timeout=60) as answer:
+            result = json.load(answer)["results"][0]
+    except urllib.error.HTTPError as error:
+        detail = json.load(error)["detail"]
+        raise EpisomeError(
+            f"{url} answered {error.code}: {detail} (of EPISOME_KEY, where the service has keys)"
+        ) from error
     lines = [f"Asked {url} about {result['id']} ({result['length']} bases); it called:"]
     for task in result["tasks"].values():
         called = [feature for feature in task["features"] if feature["called"]]
@@ -145,7 +157,7 @@ def stop() -> bool:
     pid = running()
     if pid is not None:
         os.killpg(pid, signal.SIGTERM)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + FAREWELL
         while running() is not None and time.monotonic() < deadline:
             time.sleep(0.2)
     PID.unlink(missing_ok=True)
