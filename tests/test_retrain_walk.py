@@ -23,6 +23,7 @@ GENES = 120  # 744 rows for donor sites, 112 of them for the test
 OTHER_SEED = 8  # another simulated genome of the same species: sequences that the first one does not have
 LEARNING_RATE = 2.0e-2
 STRONG = 1.0e3
+REPLAY = {"memory": "coreset", "coreset_per_class": 20}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     micro.change(numbers, "gate", "bootstrap", to=500)
     micro.change(numbers, "gate", "max_loss_mcc", to=0.2)  # 112 rows cannot rule out less
     micro.change(numbers, "gate", "max_probe_loss_mcc", to=0.4)
+    micro.change(numbers, "gate", "max_flips", to=0.5)
+    micro.change(numbers, "gate", "max_ece_increase", to=0.5)
     lonely.repro(folder)
     done = lonely.run(folder, "episome", "promote", HUMAN)
     assert done.returncode == 0, done.stderr
@@ -132,7 +135,33 @@ def added(project: Path, unseen: pd.DataFrame) -> Attempt:
 
 
 @pytest.fixture(scope="module")
-def turned(project: Path, unseen: pd.DataFrame, added: Attempt) -> Attempt:
+def mended(project: Path, unseen: pd.DataFrame, added: Attempt) -> Mapping[str, Any]:
+    """A retrain that learns to tell two marks apart, under a gate that takes half of its change, and a way back.
+
+    What it came to, and what params.yaml said of the species' training afterwards.
+    """
+    rows, marks = unseen.iloc[1::4], ("ACTG" * 8, "AGTC" * 8)
+    labels = [i % 2 for i in range(len(rows))]
+    data = pd.DataFrame(
+        {
+            "sequence": [marks[label] + text[32:] for label, text in zip(labels, rows["sequence"], strict=True)],
+            "label": labels,
+            "task": "donor",
+            "split": [("train", "val", "test")[i // 2 % 3] for i in range(len(rows))],
+        }
+    )
+    data.to_csv(project / "marked.csv", index=False)
+    fast = {"learning_rate": 5.0e-3, "head_learning_rate": 2.0e-2, "epochs": 8, "patience": 8, "ewc_lambda": 0.0}
+    micro.change(project / "params.yaml", "species", HUMAN, "train", to=fast)
+    alone, usual = climbed(project, project / "marked.csv"), params.read(project / "params.yaml").gate.max_kl
+    micro.change(project / "params.yaml", "gate", "max_kl", to=values(alone["attempts"][0])["kl"] / 2)
+    found = climbed(project, project / "marked.csv", back={"interpolate": 0.2})
+    micro.change(project / "params.yaml", "gate", "max_kl", to=usual)
+    return found
+
+
+@pytest.fixture(scope="module")
+def turned(project: Path, unseen: pd.DataFrame, added: Attempt, mended: Mapping[str, Any]) -> Attempt:
     """A retrain on the others with every label turned round, fast and held by nothing.
 
     Most rows that choose the epoch are turned as well; the old ones would vote for the champion.
@@ -153,19 +182,36 @@ def turned(project: Path, unseen: pd.DataFrame, added: Attempt) -> Attempt:
 
 
 @pytest.fixture(scope="module")
-def held(project: Path, turned: Attempt) -> float:
-    """What is still known after the same turned labels were learned under a strong penalty."""
-    train_with(project, ewc_lambda=STRONG)
-    again = lonely.run(project, "episome", "retrain", HUMAN, "--data", str(project / "turned.csv"), "--no-repair")
-    assert again.returncode == 0, again.stderr[-4000:]
+def given_up(project: Path, turned: Attempt) -> Mapping[str, Any]:
+    """The same turned labels once more; old rows beside them, then a strong penalty as well, for a ladder."""
+    return climbed(project, project / "turned.csv", replay=REPLAY, strong={"ewc_lambda": STRONG})
+
+
+@pytest.fixture(scope="module")
+def held(project: Path, given_up: Mapping[str, Any]) -> float:
+    """What is still known after the turned labels were learned under that penalty."""
     return known(project)
 
 
+def climbed(project: Path, data: Path, **ladder: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Retrain with these rungs: what is kept of all attempts, and the species' `train` in params.yaml afterwards."""
+    micro.change(project / "params.yaml", "retrain", "ladder", to=ladder)
+    done = lonely.run(project, "episome", "retrain", HUMAN, "--data", str(data))
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-4000:]}"
+    found: dict[str, Any] = json.loads((project / "reports/retrain" / f"{HUMAN}.json").read_bytes())
+    return found | {"said": done.stdout, "params": params.read(project / "params.yaml").of(HUMAN).train}
+
+
+def values(attempted: Mapping[str, Any]) -> dict[str, float]:
+    """What each check of an attempt measured."""
+    return {check["name"]: check["value"] for check in attempted["report"]["checks"]}
+
+
 def train_with(project: Path, *, ewc_lambda: float) -> None:
-    # Long enough that what the head has learned letter by letter about a site can turn round.
+    # Long enough that what the head has learned letter by letter about a site can turn round; and with no old row.
     numbers = {"learning_rate": LEARNING_RATE, "head_learning_rate": LEARNING_RATE, "epochs": 12, "patience": 12}
-    alone = {"memory": "none", "lwf_lambda": 0.0, "ewc_lambda": ewc_lambda}  # nothing but the penalty holds it
-    micro.change(project / "params.yaml", "species", HUMAN, "train", to={**numbers, **alone})
+    numbers |= {"ewc_lambda": ewc_lambda, "lwf_lambda": 0.0}
+    micro.change(project / "params.yaml", "species", HUMAN, "train", to={**numbers, "memory": "none"})
 
 
 def test_added_labels_yield_a_registered_challenger(added: Attempt) -> None:
@@ -188,6 +234,33 @@ def test_a_challenger_that_kept_what_was_known_is_promoted(added: Attempt) -> No
     assert added.after.species[HUMAN].bundle == added.report["bundle"]
 
 
+def test_a_ladder_leads_a_retrain_that_answers_otherwise_back_to_its_champion(mended: Mapping[str, Any]) -> None:
+    first, last = mended["attempts"]
+    assert "kl" in {check["name"] for check in first["report"]["checks"] if not check["passed"]}
+    assert (first["rung"], last["rung"], last["train"]) == ("", "back", {"interpolate": 0.2})
+    assert last["report"]["passed"], [check for check in last["report"]["checks"] if not check["passed"]]
+    assert mended["passed"]
+    assert last["version"] == first["version"] + 1
+    assert 0 < values(last)["kl"] < 0.5 * values(first)["kl"]
+    assert mended["params"]["interpolate"] == 0.2
+    assert "params.yaml keeps what it took" in mended["said"]
+
+
+def test_a_ladder_that_cannot_mend_gives_up_and_keeps_every_attempt(
+    turned: Attempt, given_up: Mapping[str, Any]
+) -> None:
+    first, replayed, last = given_up["attempts"]
+    assert first["report"]["bundle"] == turned.report["bundle"], "the same inputs make the same version"
+    assert [each["version"] - turned.registered["version"] for each in (first, replayed, last)] == [0, 1, 2]
+    assert not given_up["passed"]
+    assert given_up["end"] == "every rung of retrain.ladder was tried"
+    assert f"Nothing more was tried: {given_up['end']}" in given_up["said"]
+    assert (replayed["train"], last["train"]) == (REPLAY, REPLAY | {"ewc_lambda": STRONG})
+    assert (given_up["params"]["memory"], given_up["params"]["ewc_lambda"]) == ("none", 0)
+    lost = [suites(each["report"])["donor/none"]["loss"] for each in (first, replayed, last)]
+    assert lost[2] < lost[0]
+
+
 def test_turned_labels_are_refused_with_suite_and_loss(added: Attempt, turned: Attempt) -> None:
     assert not turned.report["passed"]
     assert f"`episome promote {HUMAN}` will refuse it" in turned.retrain.stdout
@@ -201,7 +274,7 @@ def test_turned_labels_are_refused_with_suite_and_loss(added: Attempt, turned: A
 
 
 def test_a_refused_version_changes_no_champion(turned: Attempt, project: Path) -> None:
-    assert turned.registered["version"] == 3
+    assert turned.registered["version"] == 5
     assert turned.after == turned.before
     champion = turned.after.species[HUMAN]
     assert champion.version == "2"
