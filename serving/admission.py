@@ -85,14 +85,16 @@ async def read_body(request: Request, limits: Serve) -> bytes:
     """
     announced(request, limits)
     body = bytearray()
+    chunks = request.stream()
     try:
         async with asyncio.timeout(limits.timeout_seconds):
-            async for chunk in request.stream():
+            while (chunk := await asyncio.wait_for(anext(chunks, None), limits.slow_seconds)) is not None:
                 body += chunk
                 if len(body) > limits.max_body_bytes:
                     raise _too_big(limits)
     except TimeoutError as error:
-        detail = f"the body did not arrive within {limits.timeout_seconds:g} seconds"
+        whole, part = limits.timeout_seconds, limits.slow_seconds
+        detail = f"the body did not arrive within {whole:g} seconds, or nothing of it within {part:g}"
         raise refused("slow", "Too slow", 408, detail) from error
     except ClientDisconnect as error:
         raise refused("gone", "Gone", 400, "the caller hung up before the body had arrived") from error

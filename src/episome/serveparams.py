@@ -55,8 +55,8 @@ class Serve(Frozen):
         feedback: where curated labels go; None: they are refused, and no sequence is ever stored.
         keys: file that lists the hashes of API keys; None: no key is asked for, and only this machine may ask.
         rate: None: no limit.
-        slow_seconds: a caller who takes longer than this for the head of a request, or reads nothing of an answer for
-            so long, is cut off.
+        slow_seconds: a caller who takes longer than this for the head of a request, or for so long sends nothing of a
+            body or reads nothing of an answer, is cut off.
         drain_seconds: after SIGTERM new calls are refused for at least so long, until balancers have seen it.
     """
 

@@ -101,9 +101,14 @@ def test_a_caller_who_reads_nothing_is_cut_off(client: httpx.Client) -> None:
         assert rest(one).count(b"HTTP/1.1 200") < asked
 
 
-def test_a_body_that_never_ends_is_408(client: httpx.Client) -> None:
+@pytest.mark.parametrize("pause", [SLOW_SECONDS + 1, SLOW_SECONDS / 4])
+def test_a_body_that_pauses_or_never_ends_is_408(client: httpx.Client, pause: float) -> None:
+    answer = b""
     with connect(client) as one:
-        one.sendall(HEAD + b"Content-Length: 10\r\n\r\n{")
+        one.sendall(HEAD + b"Content-Length: 1000\r\n\r\n")
+        while not select.select([one], [], [], pause)[0]:
+            with contextlib.suppress(ConnectionError):
+                one.sendall(b"{")
         answer = rest(one)
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"connection: close" in answer
