@@ -124,12 +124,19 @@ def parse(body: bytes, limits: Serve) -> Call:
         RefusedError: 400 not JSON in UTF-8; 422 a field is unknown, missing or of the wrong type; 413 too many records.
     """
     call = read(Call, body)
-    if len(call.records) > limits.max_records:
-        detail = (
-            f"{len(call.records)} records came; at most {limits.max_records} are taken in a call (serve.max_records)"
-        )
-        raise refused(*TOO_BIG, detail)
+    count(len(call.records), limits)
     return call
+
+
+def count(records: int, limits: Serve) -> None:
+    """Refuse a call of too many records.
+
+    Raises:
+        RefusedError: 413 there are more than serve.max_records.
+    """
+    if records > limits.max_records:
+        detail = f"{records} records came; at most {limits.max_records} are taken in a call (serve.max_records)"
+        raise refused(*TOO_BIG, detail)
 
 
 def admit(call: Call, limits: Serve) -> list[Asked | Refusal]:

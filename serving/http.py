@@ -18,13 +18,13 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from episome import __version__, answer, formats, reply
-from episome.answer import Answer, Problem, Refusal, RefusedError, Wish
+from episome.answer import Answer, Refusal, RefusedError, Wish
 from episome.keys import Holder
-from episome.sequence import gc
 from episome.serveparams import Serve
 from monitoring import page
 from monitoring.watch import Watch
-from serving import admission, batcher, feedback, pages, problems, schema, shelf, species
+from serving import admission, batcher, fastaroute, feedback, pages, problems, schema, shelf, species
+from serving.calls import Calls, demand, shed
 from serving.drain import Drain
 from serving.gate import RESPONSES, Access, Gate
 
@@ -32,6 +32,7 @@ ROUTES: Final[dict[str, Access]] = {
     "/": "reader",
     "/docs": "reader",
     "/v1/annotate": "reader",
+    "/v1/annotate/fasta": "reader",
     "/v1/feedback": "operator",
     "/v1/species": "reader",
     "/v1/species/{species}": "reader",
@@ -49,9 +50,6 @@ ROUTES: Final[dict[str, Access]] = {
 _PATTERNS: Final = [(compile_path(each)[0], each) for each in ROUTES]
 _LOG = logging.getLogger("episome.serving")
 
-# A call of one short record; there is room for as many calls as could fill the queue with such.
-_TOKENS_PER_CALL = 512
-_READERS = 2
 _PROBLEM = problems.DESCRIBED
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     400: {**_PROBLEM, "description": "The body is not JSON in UTF-8."},
@@ -101,7 +99,9 @@ def app(house: House) -> FastAPI:
         # For documentation alone: `Gate` has looked at the key long before.
         dependencies=[Depends(HTTPBearer(auto_error=False))] if house.holders else None,
     )
-    _annotate_route(built, house)
+    calls = Calls(shelf=house.shelf, batcher=house.batcher, limits=house.limits, watch=house.watch)
+    _annotate_route(built, calls)
+    fastaroute.mount(built, calls)
     species.mount(built, house.shelf)
     feedback.mount(built, house.desk, house.shelf, house.limits)
     pages.mount(built, lambda: list(house.shelf.current.residents))
@@ -144,24 +144,11 @@ def _health_routes(built: FastAPI, house: House) -> None:
     def ready() -> Response:
         if house.drain.begun:
             raise admission.busy("stopping")
-        _demand(house.shelf)
+        demand(house.shelf)
         return PlainTextResponse("ready\n")
 
 
-def _demand(at: shelf.Shelf) -> None:
-    """Refuse what cannot be answered from an empty shelf."""
-    if not at.ready:
-        raise answer.refused("not-ready", "Not ready", 503, "no generation of the shelf is loaded yet")
-
-
-def _annotate_route(built: FastAPI, house: House) -> None:
-    limits = house.limits
-    room = max(limits.threads + 1, limits.queue_tokens // _TOKENS_PER_CALL)
-    inside = admission.Turnstile(room)
-    # Apart from those inside, so that callers who send slowly do not keep out those who are ready.
-    reading = admission.Turnstile(_READERS * room)
-    threads = anyio.CapacityLimiter(room)
-
+def _annotate_route(built: FastAPI, calls: Calls) -> None:
     @built.post(
         "/v1/annotate",
         tags=["annotate"],
@@ -176,64 +163,32 @@ def _annotate_route(built: FastAPI, house: House) -> None:
         A record that cannot be annotated gets a problem of its own beside the other records' answers; where none can,
         the call fails. Coordinates are 0-based half-open.
         """
-        deadline = time.monotonic() + limits.timeout_seconds
-        _demand(house.shelf)
-        admission.announced(request, limits)
-        if house.batcher.full or inside.full:
-            raise admission.busy("queue-full" if house.batcher.full else "busy")
-        with reading.enter():
-            body = await admission.read_body(request, limits)
-        with inside.enter():
-            return await anyio.to_thread.run_sync(partial(_annotate, house, body, deadline), limiter=threads)
+        deadline = time.monotonic() + calls.limits.timeout_seconds
+        body = await calls.body(request)
+        with calls.inside.enter():
+            return await anyio.to_thread.run_sync(partial(_annotate, calls, body, deadline), limiter=calls.threads)
 
 
-def _annotate(house: House, body: bytes, deadline: float) -> JSONResponse:
-    call = admission.parse(body, house.limits)
+def _annotate(calls: Calls, body: bytes, deadline: float) -> JSONResponse:
+    call = admission.parse(body, calls.limits)
     started = time.monotonic()
-    with house.shelf.lease() as held:
-        try:
-            score = house.batcher.call(deadline)
-            results = reply.whole(
-                admission.admit(call, house.limits),
-                held,
-                score,
-                Wish(report=call.report),
-                mismatch_nats=house.limits.mismatch_nats,
-                chunk_bases=batcher.chunk_bases(house.limits),
-            )
-        except batcher.QueueFullError as error:
-            raise admission.busy("queue-full") from error
-        except batcher.StoppedError as error:
-            raise admission.busy("stopping") from error
-        except batcher.DeadlineError as error:
-            detail = f"no answer within {house.limits.timeout_seconds:g} seconds (serve.timeout_seconds); send less"
-            raise answer.refused("deadline", "Deadline passed", 504, detail) from error
-    for stage, seconds in score.seconds.items():
-        house.watch.stage(stage, seconds)
+    with calls.scoring(deadline) as (held, score):
+        results = reply.whole(
+            admission.admit(call, calls.limits),
+            held,
+            score,
+            Wish(report=call.report),
+            mismatch_nats=calls.limits.mismatch_nats,
+            chunk_bases=batcher.chunk_bases(calls.limits),
+        )
     # Jobs on two engines wait at the same time, so that the stages may add up to more than the clock says.
-    house.watch.stage("post", max(0.0, time.monotonic() - started - sum(score.seconds.values())))
-    _tell(house.watch, results)
-    return _answered(results)
-
-
-def _tell(watch: Watch, results: Sequence[Answer | Refusal]) -> None:
+    calls.watch.stage("post", max(0.0, time.monotonic() - started - sum(score.seconds.values())))
     for result in results:
         if isinstance(result, Refusal):
-            watch.metrics.rejected(_kind(result.problem))
-            continue
-        head, clean = result.head, result.head.normalised
-        watch.observed(
-            head.species,
-            length=head.length,
-            gc=gc(clean.sequence),
-            n_share=clean.n / head.length,
-            match=head.match,
-        )
-
-
-def _kind(problem: Problem) -> str:
-    """A problem's kind as the metrics spell it."""
-    return problem.type.removeprefix(answer.URN).replace("-", "_")
+            calls.refused(result.problem)
+        else:
+            calls.answered(result.head)
+    return _answered(results)
 
 
 def _answered(results: Sequence[Answer | Refusal]) -> JSONResponse:
@@ -246,8 +201,7 @@ def _answered(results: Sequence[Answer | Refusal]) -> JSONResponse:
 
 async def _on_refused(watch: Watch, _: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RefusedError), "registered for RefusedError alone"
-    if error.problem.status in (503, 504):
-        watch.metrics.shed(_kind(error.problem))
+    shed(watch, error)
     return problems.response(error.problem)
 
 
