@@ -24,12 +24,12 @@ _CELLS: Final = 100
 
 
 def outcome_of(code: int) -> Outcome:
-    """The outcome an HTTP status stands for; 503 is load shed on purpose, every other 5xx a failure."""
+    """The outcome an HTTP status stands for; 429 and 503 are load shed on purpose, every other 5xx a failure."""
+    if code in (429, 503):
+        return "shed"
     if code < 400:
         return "answered"
-    if code < 500:
-        return "refused"
-    return "shed" if code == 503 else "failed"
+    return "refused" if code < 500 else "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -253,4 +253,5 @@ class _Timed:
             route = _template(scope["path"])
             seconds = time.monotonic() - started
             self._watch.record(route, status, seconds)
-            _LOG.info("%s: %d in %.1f ms", route, status, 1000 * seconds)
+            level = logging.DEBUG if ROUTES.get(route) == "open" else logging.INFO  # probes come every few seconds
+            _LOG.log(level, "%s: %d in %.1f ms", route, status, 1000 * seconds)
