@@ -20,7 +20,24 @@ from prometheus_client import (
 
 from monitoring.ring import STAGES
 
-CODES: Final = ("200", "400", "401", "403", "404", "405", "408", "413", "415", "422", "429", "500", "503", "504", "507")
+CODES: Final = (
+    "200",
+    "400",
+    "401",
+    "403",
+    "404",
+    "405",
+    "406",
+    "408",
+    "413",
+    "415",
+    "422",
+    "429",
+    "500",
+    "503",
+    "504",
+    "507",
+)
 REJECTIONS: Final = (
     "character",
     "duplicate_id",

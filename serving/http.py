@@ -134,13 +134,15 @@ def _template(path: str) -> str:
 
 
 def _health_routes(built: FastAPI, house: House) -> None:
-    @built.get("/livez", include_in_schema=False)
+    methods = ["GET", "HEAD"]  # some balancers ask for the head alone
+
+    @built.api_route("/livez", methods=methods, include_in_schema=False)
     def alive() -> Response:
         if not house.shelf.looking:
             raise answer.refused("dead", "Not alive", 503, "nothing looks for new generations of the shelf any more")
         return PlainTextResponse("alive\n")
 
-    @built.get("/readyz", include_in_schema=False)
+    @built.api_route("/readyz", methods=methods, include_in_schema=False)
     def ready() -> Response:
         if house.drain.begun:
             raise admission.busy("stopping")

@@ -86,9 +86,10 @@ def _holders(known: Params) -> tuple[Holder, ...]:
 
 def _host() -> str:
     """The address that BentoML's command is about to listen on, or that its worker was given the socket of."""
-    given = click.get_current_context().params
+    command = click.get_current_context(silent=True)
+    given = command.params if command else {}
     if "fd" not in given:
-        return given["host"] or BentoMLContainer.http.host.get()
+        return given.get("host") or BentoMLContainer.http.host.get()
     with socket.socket(fileno=os.dup(given["fd"])) as listening:
         return str(listening.getsockname()[0])
 

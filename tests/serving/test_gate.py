@@ -236,7 +236,7 @@ def test_who_asked_longest_ago_is_forgotten_when_there_are_too_many(monkeypatch:
 
 def test_health_is_open_and_readiness_says_why_not(house: http.House, tmp_path: Path) -> None:
     with TestClient(http.app(house)) as client:
-        assert client.get("/readyz").status_code == 200
+        assert [client.request(method, "/readyz").status_code for method in ("GET", "HEAD", "POST")] == [200, 200, 405]
         dead = client.get("/livez")
         assert (problem(dead, 503)["title"], dead.headers["retry-after"]) == ("Not alive", "2")
         house.shelf.start()
