@@ -276,9 +276,7 @@ def test_a_device_that_is_not_there_is_told_and_no_other_is_taken(at: Path) -> N
         (("--strand", "-"), "strand '-', from which orf is never read"),
     ],
 )
-def test_what_cannot_be_asked_is_told(
-    at: Path, tmp_path: Path, words: tuple[str, ...], message: str
-) -> None:
+def test_what_cannot_be_asked_is_told(at: Path, tmp_path: Path, words: tuple[str, ...], message: str) -> None:
     done = run(at, "-s", "human_sim", *words, "-o", str(tmp_path / "out.gff3"), str(at / "in.fa"))
     assert done.exit_code == 1
     assert message in done.stderr
