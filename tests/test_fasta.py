@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from episome.fasta import FastaError, Record, read
+from episome.fasta import FastaError, Record, read, read_all
 
 
 def parse(data: bytes) -> list[Record]:
@@ -26,6 +26,34 @@ def test_what_is_written_is_read(written: dict[str, str], newline: str, width: i
     data = (newline.join(lines) + newline).encode()
     came = parse(gzip.compress(data) if packed else data)
     assert [(r.id, r.description, r.sequence) for r in came] == [(n, "some words", s) for n, s in written.items()]
+
+
+ANYTHING = st.binary(max_size=200) | st.lists(
+    st.sampled_from([b">a", b">b x", b">", b"AC-G1", b"\r", b"\n", b" ", b"#"])
+).map(b"".join)
+
+
+@given(ANYTHING, st.booleans(), st.integers(0, 40))
+def test_any_bytes_are_records_or_an_error_that_says_what_is_wrong(data: bytes, packed: bool, cut: int) -> None:
+    data = gzip.compress(data)[: -cut or None] if packed else data
+    found: list[Record] = []
+    said = ""
+    try:
+        found = parse(data)
+    except FastaError as error:
+        said = str(error)
+    ids = [record.id for record in found]
+    assert bool(found) != said.startswith("input: ")
+    assert len(set(ids)) == len(ids)
+    assert all(ids)
+
+
+def test_several_sources_are_one_and_their_ids_differ(tmp_path: Path) -> None:
+    (tmp_path / "one.fa").write_text(">a\nAC\n")
+    found = list(read_all([tmp_path / "one.fa", io.BytesIO(b">b\nGT\n>c\nA\n")]))
+    assert [(record.id, record.sequence) for record in found] == [("a", "AC"), ("b", "GT"), ("c", "A")]
+    with pytest.raises(FastaError, match=r"one\.fa and input have a record 'a' each; ids must differ"):
+        list(read_all([tmp_path / "one.fa", io.BytesIO(b">b\nGT\n>a\nA\n")]))
 
 
 def test_a_path_is_read_whatever_its_suffix(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from episome import formats, receipts
 from episome.annotate import Feature, Strand
@@ -26,6 +28,7 @@ from episome.answer import (
 )
 from episome.drift import Match
 from episome.sequence import Normalised
+from episome.stitch import place
 
 RECEIPT = Receipt(
     tool="episome 0.1.0",
@@ -267,6 +270,42 @@ def test_json_lines_hold_every_record_and_nothing_that_does_not_apply() -> None:
     assert good["match"] == {"status": "match", "best_species": "fly_sim", "margin_nats": -12.5}
     assert good["receipt"]["coordinate_system"] == "0-based half-open"
     assert "A" * 100 not in json.dumps(good)
+
+
+FOUND = st.lists(
+    st.builds(
+        lambda start, size, strand, score: replace(found(start, start + size, strand, score), record="chr1"),
+        st.integers(0, 10**9),
+        st.integers(1, 10**4),
+        st.sampled_from("+-"),
+        st.none() | st.floats(0, 1).map(lambda x: round(x, 6)),
+    ),
+    max_size=20,
+)
+
+
+@given(FOUND)
+def test_every_format_says_the_same_of_the_same_features(drawn: list[Feature]) -> None:
+    features = sorted(drawn, key=place)
+    written = {name: list(write(pieces(answered(*features)))) for name, write in formats.WRITERS.items()}
+    rows = {name: [line.split("\t") for line in lines if line[0] != "#"] for name, lines in written.items()}
+    scored = [each for each in features if each.score is not None]
+    spans = [(each.start, each.end, each.strand, each.score) for each in features]
+
+    def score(cell: str) -> float | None:
+        return None if cell in ("", ".") else float(cell)
+
+    assert [(int(r[1]), int(r[2]), r[3], score(r[6])) for r in rows["tsv"][1:]] == spans
+    assert [(int(r[3]) - 1, int(r[4]), r[6], score(r[5])) for r in rows["gff3"]] == spans
+    assert [(int(r[1]), int(r[2]), r[5]) for r in rows["bed"]] == [
+        (each.start, each.end, each.strand) for each in scored
+    ]
+    assert [int(r[4]) for r in rows["bed"]] == [round(1000 * each.score) for each in scored if each.score is not None]
+    (line,) = written["jsonl"]
+    listed = json.loads(line)["tasks"]["donor"]["features"]
+    assert [(each["start"], each["end"], each["strand"], each["score"]) for each in listed] == spans
+    pieces_of = [row for row in rows["bedgraph"] if len(row) == 4]
+    assert max((int(row[2]) for row in pieces_of), default=0) == max((each.end for each in scored), default=0)
 
 
 @pytest.mark.parametrize("name", list(formats.WRITERS))
