@@ -15,7 +15,7 @@ from tests.serving.process import params, served, until
 
 pytestmark = pytest.mark.slow
 
-SLOW_SECONDS = 3
+SLOW_SECONDS = 2
 CONNECTIONS = 1000
 DRIPPING = 10
 LIMIT = 100_000
@@ -32,7 +32,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 3 * CONNECTIONS), hard))
     at = tmp_path_factory.mktemp("world")
     folder = worlds.write(at)
-    settings = params(at, slow_seconds=SLOW_SECONDS, max_body_bytes=LIMIT, timeout_seconds=5)
+    settings = params(at, slow_seconds=SLOW_SECONDS, max_body_bytes=LIMIT, timeout_seconds=4)
     with served(folder, EPISOME_PARAMS=str(settings)) as (client, _):
         until(lambda: client.get("/readyz").status_code == 200)
         yield client
@@ -73,22 +73,21 @@ def test_a_thousand_heads_that_never_end_are_cut_off_while_others_are_answered(c
         for one in waiting:
             one.sendall(HEAD)
         dripping = list(waiting)[:DRIPPING]
-        answered = 0
         while waiting:
             for one in dripping:
                 with contextlib.suppress(ConnectionError):
                     one.sendall(b"x")
             assert client.post("/v1/annotate", json=CALL).status_code == 200
-            answered += 1
             waiting -= {one for one in waiting if closed(one)}
             assert time.monotonic() - begun < SLOW_SECONDS + 20
-    assert answered > 10
 
 
 def test_a_kept_connection_whose_next_head_never_ends_is_cut_off(client: httpx.Client) -> None:
     with connect(client) as one:
         one.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert one.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        answer = b""
+        while not answer.endswith(b"alive\n"):
+            answer += one.recv(1 << 16)
         one.sendall(HEAD)
         assert rest(one) == b""
 
@@ -97,7 +96,7 @@ def test_a_caller_who_reads_nothing_is_cut_off(client: httpx.Client) -> None:
     asked = 2000
     with connect(client, receive_bytes=4096) as one:
         one.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * asked)
-        time.sleep(2 * SLOW_SECONDS + 2)
+        time.sleep(2 * SLOW_SECONDS + 1)
         assert rest(one).count(b"HTTP/1.1 200") < asked
 
 
