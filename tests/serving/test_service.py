@@ -8,7 +8,7 @@ import pytest
 
 from episome import keys, shelf
 from tests import toy_bundles, worlds
-from tests.serving.process import free_port, serve, served, until
+from tests.serving.process import free_port, params, serve, served, until
 
 pytestmark = pytest.mark.slow
 
@@ -49,12 +49,9 @@ def test_the_service_answers_takes_up_a_generation_and_reports(tmp_path: Path) -
     assert "generation 3 of the shelf serves" in log[0]
 
 
-def test_a_bundle_that_does_not_verify_keeps_the_service_from_starting(tmp_path: Path) -> None:
-    folder = worlds.write(tmp_path)
-    head = folder / "objects" / shelf.read(folder).species["fly_sim"].bundle / "head.safetensors"
-    head.chmod(0o644)
-    head.write_bytes(head.read_bytes() + b"?")
-    process = serve(folder, free_port())
+def refused(folder: Path, host: str = "127.0.0.1", **more: str) -> str:
+    """What is told by a service that does not start."""
+    process = serve(folder, free_port(), host, **more)
     try:
         told = process.communicate(timeout=60)[0]
     finally:
@@ -62,24 +59,33 @@ def test_a_bundle_that_does_not_verify_keeps_the_service_from_starting(tmp_path:
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode != 0
     assert "episome: not started" in told
-    assert "head.safetensors: sha256 is" in told
     assert "Traceback" not in told
+    return told
+
+
+def test_a_bundle_that_does_not_verify_keeps_the_service_from_starting(tmp_path: Path) -> None:
+    folder = worlds.write(tmp_path)
+    head = folder / "objects" / shelf.read(folder).species["fly_sim"].bundle / "head.safetensors"
+    head.chmod(0o644)
+    head.write_bytes(head.read_bytes() + b"?")
+    assert "head.safetensors: sha256 is" in refused(folder)
+
+
+def test_keys_that_cannot_be_read_keep_the_service_from_starting(tmp_path: Path) -> None:
+    settings = params(tmp_path, keys=str(tmp_path / "keys"))
+    assert f"the list of keys {tmp_path}/keys cannot be read" in refused(tmp_path, EPISOME_PARAMS=str(settings))
 
 
 def test_where_other_machines_reach_it_the_service_starts_with_keys_alone(tmp_path: Path) -> None:
     folder = worlds.write(tmp_path)
-    process = serve(folder, free_port(), "0.0.0.0")
-    try:
-        told = process.communicate(timeout=60)[0]
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode != 0
-    assert "episome: not started: it would listen on 0.0.0.0" in told
+    told = refused(folder, "0.0.0.0")
+    assert "it would listen on 0.0.0.0" in told
     assert "episome key new NAME" in told
-    assert "Traceback" not in told
     key, holder = keys.new("ada", "reader")
-    with served(folder, "0.0.0.0", EPISOME_KEYS=f"# the lab;{holder.line}") as (client, log):
+    (tmp_path / "keys").write_text("reader nobody " + "0" * 64, encoding="utf-8")
+    settings = params(tmp_path, keys=str(tmp_path / "keys"))
+    listed = {"EPISOME_KEYS": f"# the lab;{holder.line}", "EPISOME_PARAMS": str(settings)}
+    with served(folder, "0.0.0.0", **listed) as (client, log):
         until(lambda: client.get("/readyz").status_code == 200)
         assert client.get("/v1/species").status_code == 401
         assert client.get("/v1/species", headers={"authorization": f"Bearer {key}"}).status_code == 200
