@@ -66,7 +66,7 @@ class Tracks:
         self._files = ExitStack()
         self._comments = self._file()
         self._tracks: dict[tuple[str, str, Strand], tuple[Sweep, IO[str]]] = {}
-        self._record = ""
+        self._record = self._species = ""
 
     def __enter__(self) -> "Tracks":
         return self
@@ -79,17 +79,18 @@ class Tracks:
         self._comments.write(f"{line}\n")
 
     def open(self, species: str, tasks: Iterable[str]) -> None:
-        """Have tracks for the tasks of a species, in that order."""
+        """Begin a record of a species, which has tracks for these tasks, in that order."""
+        self._species = species
         for task in tasks:
             for strand in _STRANDS:
                 if (species, task, strand) not in self._tracks:
                     self._tracks[species, task, strand] = (Sweep(), self._file())
 
-    def add(self, species: str, feature: Feature) -> None:
+    def add(self, feature: Feature) -> None:
         """Add the next feature of the record; without a score it has no place in a track."""
         self._record = feature.record
         if feature.score is not None:
-            sweep, file = self._tracks[species, feature.task, feature.strand]
+            sweep, file = self._tracks[self._species, feature.task, feature.strand]
             self._write(file, sweep.take(feature.start, feature.end, feature.score))
 
     def end_record(self) -> None:

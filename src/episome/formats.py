@@ -82,42 +82,28 @@ def tsv(events: Iterable[Event]) -> Iterator[str]:
     The comment on what made the first answer stands above the header.
     """
     header = ["\t".join(_TSV)]
-    for event, head, comments in _commented(events, HALF_OPEN):
-        yield from comments
-        if isinstance(event, Head):
-            yield from header
-            header = []
-        elif isinstance(event, Feature):
-            yield "\t".join(_row(head, event))
+
+    def opening(_: Head) -> Iterator[str]:
+        while header:
+            yield header.pop()
+
+    yield from _lines(events, HALF_OPEN, opening, lambda head, feature: "\t".join(_row(head, feature)))
     yield from header
 
 
 def bed(events: Iterable[Event]) -> Iterator[str]:
     """BED6, score 0 to 1000; windows without a score are left out, since BED cannot say so."""
-    return _feature_last(_bed_lines(events))
-
-
-def _bed_lines(events: Iterable[Event]) -> Iterator[str]:
-    for event, _, comments in _commented(events, HALF_OPEN):
-        yield from comments
-        if isinstance(event, Feature) and event.score is not None:
-            cells = (event.record, event.start, event.end, event.label, round(event.score * 1000), event.strand)
-            yield "\t".join(map(str, cells))
+    return _feature_last(_lines(events, HALF_OPEN, lambda _: (), _bed))
 
 
 def gff3(events: Iterable[Event]) -> Iterator[str]:
     """GFF3, 1-based and closed."""
-    return _feature_last(_gff3_lines(events))
 
+    def opening(head: Head) -> tuple[str]:
+        return (f"##sequence-region {_seqid(head.id)} 1 {head.length}",)
 
-def _gff3_lines(events: Iterable[Event]) -> Iterator[str]:
     yield "##gff-version 3"
-    for event, head, comments in _commented(events, CLOSED):
-        yield from comments
-        if isinstance(event, Head):
-            yield f"##sequence-region {_seqid(event.id)} 1 {event.length}"
-        elif isinstance(event, Feature):
-            yield "\t".join(_gff3(head, event))
+    yield from _feature_last(_lines(events, CLOSED, opening, lambda head, feature: "\t".join(_gff3(head, feature))))
 
 
 def _feature_last(lines: Iterable[str]) -> Iterator[str]:
@@ -141,16 +127,18 @@ def bedgraph(events: Iterable[Event]) -> Iterator[str]:
 
     All comments come first. The tracks are kept on disk until the last record is scored: nothing is given before.
     """
+    told: set[Receipt] = set()
     with Tracks() as tracks:
-        for event, head, comments in _commented(events, HALF_OPEN):
-            for comment in comments:
+        for event in events:
+            for comment in _comments(event, HALF_OPEN, told):
                 tracks.comment(comment)
-            if isinstance(event, Head):
-                tracks.open(event.species, event.tasks)
-            elif isinstance(event, Feature):
-                tracks.add(head.species, event)
-            else:
-                tracks.end_record()
+            match event:
+                case Head():
+                    tracks.open(event.species, event.tasks)
+                case Feature():
+                    tracks.add(event)
+                case _:
+                    tracks.end_record()
         yield from tracks.lines()
 
 
@@ -168,27 +156,38 @@ def refusal_comment(result: Refusal) -> str:
     return _comment({"record": result.id, "problem": problem_json(result.problem)})
 
 
-def _commented(events: Iterable[Event], coordinates: str) -> Iterator[tuple[Event, Head, list[str]]]:
-    """Each event with the head of its record and the comments that it brings.
-
-    A refusal has no head of its own, and comes with whatever head was before it.
-    """
+def _lines(
+    events: Iterable[Event],
+    coordinates: str,
+    opening: Callable[[Head], Iterable[str]],
+    line: Callable[[Head, Feature], str | None],
+) -> Iterator[str]:
+    """Comments, what opens each record, and a line for each feature that has one."""
     told: set[Receipt] = set()
-    head: Any = None
+    head: Head | None = None
     for event in events:
-        comments = []
-        match event:
-            case Head():
-                head = event
-                if event.receipt not in told:
-                    told.add(event.receipt)
-                    comments = [_made_with(event, coordinates)]
-            case Tail():
-                counts = {name: asdict(count) for name, count in event.counts.items()}
-                comments = [_comment({"record": event.id, "tasks": counts})]
-            case Refusal():
-                comments = [refusal_comment(event)]
-        yield event, head, comments
+        yield from _comments(event, coordinates, told)
+        if isinstance(event, Head):
+            head = event
+            yield from opening(head)
+        elif isinstance(event, Feature):
+            assert head is not None, "a feature follows its head"
+            text = line(head, event)
+            if text is not None:
+                yield text
+
+
+def _comments(event: Event, coordinates: str, told: set[Receipt]) -> Iterator[str]:
+    """The comment that an event brings; what made an answer is told once for each receipt."""
+    match event:
+        case Head() if event.receipt not in told:
+            told.add(event.receipt)
+            yield _made_with(event, coordinates)
+        case Tail():
+            counts = {name: asdict(count) for name, count in event.counts.items()}
+            yield _comment({"record": event.id, "tasks": counts})
+        case Refusal():
+            yield refusal_comment(event)
 
 
 def _made_with(head: Head, coordinates: str) -> str:
@@ -220,6 +219,13 @@ def _feature(feature: Feature) -> dict[str, Any]:
         "called": feature.called,
         "flags": list(feature.flags),
     }
+
+
+def _bed(_: Head, feature: Feature) -> str | None:
+    if feature.score is None:
+        return None
+    cells = (feature.record, feature.start, feature.end, feature.label, round(feature.score * 1000), feature.strand)
+    return "\t".join(map(str, cells))
 
 
 def _row(head: Head, feature: Feature) -> tuple[str, ...]:
