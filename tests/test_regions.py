@@ -1,6 +1,8 @@
 """Regions are read from samtools' words and from BED, and each has its own way to count."""
 
 import gzip
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,15 @@ def test_a_wrong_bed_says_where(tmp_path: Path, text: str, message: str) -> None
     (tmp_path / "x.bed").write_text(text)
     with pytest.raises(RegionError, match=message):
         read_bed(tmp_path / "x.bed")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_bed_comes_from_a_pipe_too(tmp_path: Path, pack: type[bytes]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(pack(b"chr1\t0\t4\n"),))
+    writer.start()
+    assert read_bed(tmp_path / "pipe") == [("chr1", (0, 4))]
+    writer.join()
 
 
 def test_regions_are_joined_where_they_overlap_or_touch() -> None:

@@ -23,7 +23,7 @@ _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000
 
 @contextmanager
 def binary(path: Path, error: type[EpisomeError]) -> Iterator[BinaryIO]:
-    """Open a file, plain, gzip or bgz, and read what was packed.
+    """Open a file or a pipe, plain, gzip or bgz, and read what was packed.
 
     Raises:
         EpisomeError: as the given `error`, here or while the file is read: it cannot be opened, or is a truncated
@@ -31,11 +31,12 @@ def binary(path: Path, error: type[EpisomeError]) -> Iterator[BinaryIO]:
     """
     try:
         with path.open("rb") as raw:
-            head = raw.read(_HEAD)
-            if head.startswith(MAGIC) and head[12:] == _BGZF:
+            head = raw.peek(_HEAD)[:_HEAD]
+            if head.startswith(MAGIC) and head[12:] == _BGZF and raw.seekable():
                 _check_end(raw)
-        with gzip.open(path) if head.startswith(MAGIC) else path.open("rb") as stream:
-            yield cast("BinaryIO", stream)
+                raw.seek(0)
+            with gzip.GzipFile(fileobj=raw) if head.startswith(MAGIC) else raw as stream:
+                yield cast("BinaryIO", stream)
     except (EOFError, zlib.error, gzip.BadGzipFile) as cause:
         raise error(f"{path}: the gzip file is truncated or damaged ({cause}); copy it again") from cause
     except OSError as cause:
