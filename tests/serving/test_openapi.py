@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow
 CASES = int(os.environ.get("EPISOME_CASES", "40"))  # of each kind and route; `make fuzz` has time for more
 # These two know nothing of DNA: a string is no sequence, and a list of good records may still be too long (413).
 OURS_TO_JUDGE = ["positive_data_acceptance", "negative_data_rejection"]
+SECONDS = 120  # until a case counts as unanswered
 SPECIES = "human_sim"
 DNA = toy_bundles.dna(1, 200)
 
@@ -37,6 +38,10 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     house = replace(worlds.house(worlds.write(at)), desk=feedback.desk(known.model_copy(update={"serve": serve})))
     yield schemathesis.openapi.from_asgi("/openapi.json", http.app(house))
     house.batcher.close()
+
+
+def call(case: Any) -> Any:
+    return case.call(timeout=SECONDS)
 
 
 def check_all(schema: Any, mode: GenerationMode, ask: Callable[[Any], Any]) -> dict[str, set[int]]:
@@ -69,7 +74,7 @@ def check_all(schema: Any, mode: GenerationMode, ask: Callable[[Any], Any]) -> d
 
 
 def test_what_fits_the_schema_is_answered_as_the_schema_says(schema: Any) -> None:
-    check_all(schema, GenerationMode.POSITIVE, lambda case: case.call())
+    check_all(schema, GenerationMode.POSITIVE, call)
 
 
 def test_what_is_about_dna_of_a_species_that_is_served_is_answered_too(schema: Any) -> None:
@@ -87,12 +92,12 @@ def test_what_is_about_dna_of_a_species_that_is_served_is_answered_too(schema: A
         for each in body.get("rows", []):
             each |= {"species": SPECIES, "sequence": DNA[:60], "task": "promoter", "label": "present", "receipt": None}
         body.pop("tasks", None)
-        return case.call()
+        return call(case)
 
     seen = check_all(schema, GenerationMode.POSITIVE, ask)
     assert all(200 in statuses for statuses in seen.values()), seen
 
 
 def test_what_breaks_the_schema_is_refused(schema: Any) -> None:
-    seen = check_all(schema, GenerationMode.NEGATIVE, lambda case: case.call())
+    seen = check_all(schema, GenerationMode.NEGATIVE, call)
     assert all(400 <= status < 500 for statuses in seen.values() for status in statuses), seen
