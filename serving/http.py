@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from episome import __version__, answer, formats, reply
+from episome import __version__, answer, formats, reply, wire
 from episome.answer import Answer, Refusal, RefusedError, Wish
 from episome.keys import Holder
 from episome.serveparams import Serve
@@ -155,7 +155,7 @@ def _annotate_route(built: FastAPI, calls: Calls) -> None:
         "/v1/annotate",
         tags=["annotate"],
         summary="Annotate sequences",
-        response_model=schema.Annotation,
+        response_model=wire.Annotation,
         responses=_PROBLEMS,
         openapi_extra=schema.body(schema.Call),
     )

@@ -5,13 +5,12 @@ from typing import Any, Final
 
 from starlette.responses import JSONResponse
 
-from episome import answer, formats
+from episome import answer, formats, wire
 from episome.answer import Problem
-from serving import schema
 
 RETRY_AFTER_SECONDS: Final = 2
 MEDIA_TYPE: Final = "application/problem+json"
-DESCRIBED: Final[dict[str, Any]] = {"model": schema.ProblemDetails, "content": {MEDIA_TYPE: {}}}
+DESCRIBED: Final[dict[str, Any]] = {"model": wire.ProblemDetails, "content": {MEDIA_TYPE: {}}}
 """What OpenAPI says of every problem."""
 
 

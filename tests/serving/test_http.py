@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from episome import bundle, modelcard, provenance, shelf
+from episome import bundle, modelcard, provenance, shelf, wire
 from serving import http, schema
 from tests import toy_bundles, worlds
 
@@ -53,7 +53,7 @@ def body(*records: Any, species: str | None = "human_sim", **more: Any) -> dict[
 def problem(response: Any, status: int) -> dict[str, Any]:
     assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
     found: dict[str, Any] = response.json()
-    schema.ProblemDetails.model_validate(found)
+    wire.ProblemDetails.model_validate(found)
     assert found["status"] == status
     return found
 
@@ -61,10 +61,10 @@ def problem(response: Any, status: int) -> dict[str, Any]:
 def test_an_answer_has_the_documented_shape_and_its_receipt(client: TestClient, folder: Path) -> None:
     response = client.post("/v1/annotate", json=body(record("acgu" + DNA[4:]), record(name="b", species="fly_sim")))
     assert response.status_code == 200
-    answers = schema.Annotation.model_validate(response.json(), strict=False).results
+    answers = wire.Annotation.model_validate(response.json(), strict=False).results
     assert [each.id for each in answers] == ["a", "b"]
     for each, species in zip(answers, ("human_sim", "fly_sim"), strict=True):
-        assert isinstance(each, schema.AnswerOut)
+        assert isinstance(each, wire.AnswerOut)
         entry = shelf.read(folder).species[species]
         assert (each.species, each.simulated, each.length) == (species, True, 200)
         assert each.receipt.adapter.model_dump() == {"species": species, "version": "1", "bundle": entry.bundle}
