@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 SIGTERMS = int(os.environ.get("EPISOME_SIGTERMS", "3"))  # a nightly run has time for 100
 CALLERS = 4
-DRAIN_SECONDS = 0.5
+DRAIN_SECONDS = 2.0
 RECORDS = [{"id": str(number), "sequence": toy_bundles.dna(number, 1500)} for number in range(4)]
 BODY = json.dumps({"species": "human_sim", "records": RECORDS}).encode()
 HEAD = b"POST /v1/annotate HTTP/1.1\r\nHost: x\r\nConnection: %s\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
