@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 import anyio
 from starlette.requests import Request
 
-from episome import answer
-from episome.answer import Head, Problem, RefusedError
+from episome import answer, reply
+from episome.answer import Event, Head, Problem, RefusedError, Wish
 from episome.generation import Generation
 from episome.sequence import gc
 from episome.serveparams import Serve
 from monitoring.watch import Watch
-from serving import admission, batcher
+from serving import admission, batcher, schema
 from serving.batcher import Batcher, Call
 from serving.shelf import Shelf
 
@@ -66,8 +66,10 @@ class Calls:
             return await admission.read_body(request, self.limits)
 
     @contextmanager
-    def scoring(self, deadline: float) -> Iterator[tuple[Generation, Call]]:
-        """A generation that stays for the length of the block, and what scores windows until the deadline.
+    def answering(self, asked: schema.Call, deadline: float) -> Iterator[tuple[Iterator[Event], Call]]:
+        """The pieces of the answers to a call, to be taken within the block, and what scores their windows.
+
+        One generation of the shelf answers all of them.
 
         Raises:
             RefusedError: 503 or 504 for what the batcher raises in the block.
@@ -75,7 +77,7 @@ class Calls:
         with self.shelf.lease() as held:
             try:
                 score = self.batcher.call(deadline)
-                yield held, score
+                yield self._pieces(asked, held, score), score
             except batcher.QueueFullError as error:
                 raise admission.busy("queue-full") from error
             except batcher.StoppedError as error:
@@ -85,6 +87,16 @@ class Calls:
                 raise answer.refused("deadline", "Deadline passed", 504, detail) from error
         for stage, seconds in score.seconds.items():
             self.watch.stage(stage, seconds)
+
+    def _pieces(self, asked: schema.Call, held: Generation, score: Call) -> Iterator[Event]:
+        return reply.stream(
+            admission.admit(asked, self.limits),
+            held,
+            score,
+            Wish(report=asked.report),
+            mismatch_nats=self.limits.mismatch_nats,
+            chunk_bases=batcher.chunk_bases(self.limits),
+        )
 
     def answered(self, head: Head) -> None:
         """Tell of a record that was answered."""

@@ -16,13 +16,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from episome import answer, fasta, formats, reply
-from episome.answer import Event, Head, Problem, Refusal, RefusedError, Report, Tail, Wish
+from episome import answer, fasta, formats
+from episome.answer import Event, Head, Problem, Refusal, RefusedError, Report, Tail
 from episome.fasta import FastaError
 from episome.formats import Format
 from episome.packed import MAGIC
 from episome.serveparams import Serve
-from serving import admission, batcher, problems, schema
+from serving import admission, problems, schema
 from serving.calls import Calls, shed
 
 MEDIA: Final[dict[str, Format]] = {
@@ -244,15 +244,7 @@ def _records(body: bytes, limits: Serve) -> list[JsonValue]:
 
 
 def _lines(calls: Calls, call: schema.Call, kind: Format, deadline: float) -> Generator[str, None, None]:
-    with calls.scoring(deadline) as (held, score):
-        events = reply.stream(
-            admission.admit(call, calls.limits),
-            held,
-            score,
-            Wish(report=call.report),
-            mismatch_nats=calls.limits.mismatch_nats,
-            chunk_bases=batcher.chunk_bases(calls.limits),
-        )
+    with calls.answering(call, deadline) as (events, _):
         yield from formats.WRITERS[kind](_not_only_refused(_told(calls, events)))
 
 

@@ -18,7 +18,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from episome import __version__, answer, formats, reply, wire
-from episome.answer import Answer, Refusal, RefusedError, Wish
+from episome.answer import Answer, Refusal, RefusedError
 from episome.keys import Holder
 from episome.serveparams import Serve
 from monitoring import page
@@ -174,15 +174,8 @@ def _annotate_route(built: FastAPI, calls: Calls) -> None:
 def _annotate(calls: Calls, body: bytes, deadline: float) -> JSONResponse:
     call = admission.parse(body, calls.limits)
     started = time.monotonic()
-    with calls.scoring(deadline) as (held, score):
-        results = reply.whole(
-            admission.admit(call, calls.limits),
-            held,
-            score,
-            Wish(report=call.report),
-            mismatch_nats=calls.limits.mismatch_nats,
-            chunk_bases=batcher.chunk_bases(calls.limits),
-        )
+    with calls.answering(call, deadline) as (events, score):
+        results = list(reply.collected(events))
     # Jobs on two engines wait at the same time, so that the stages may add up to more than the clock says.
     calls.watch.stage("post", max(0.0, time.monotonic() - started - sum(score.seconds.values())))
     for result in results:

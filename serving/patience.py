@@ -6,7 +6,7 @@ here, in the protocol. It does the same for a caller who does not read the answe
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from uvicorn import config
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -26,8 +26,8 @@ class Patient(H11Protocol):
         self._head: asyncio.TimerHandle | None = None
         self._reader: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        super().connection_made(transport)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast("asyncio.Transport", transport))
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:

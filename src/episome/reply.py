@@ -34,20 +34,6 @@ _RECORD_BASES = 200_000
 _STEPS = 4096
 
 
-def whole(
-    asked: Iterable[Asked | Refusal],
-    generation: Generation,
-    score: Score,
-    wish: Wish,
-    *,
-    mismatch_nats: float,
-    chunk_bases: int,
-) -> list[Answer | Refusal]:
-    """All of `stream`, a record at a time."""
-    events = stream(asked, generation, score, wish, mismatch_nats=mismatch_nats, chunk_bases=chunk_bases)
-    return list(collected(events))
-
-
 def collected(events: Iterable[Event]) -> Iterator[Answer | Refusal]:
     """Records put together from their pieces: the features of one are held at a time."""
     head: Head | None = None

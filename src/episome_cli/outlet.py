@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, TextIO, cast
 
 from episome.fasta import Record
 
@@ -31,7 +31,7 @@ def sink(output: Path | None) -> Iterator[TextIO]:
             raw: BinaryIO = stack.enter_context(part.open("wb"))
             if output.suffix == ".gz":
                 packed = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0)
-                raw = stack.enter_context(packed)  # type: ignore[assignment]
+                raw = stack.enter_context(cast("BinaryIO", packed))
             yield stack.enter_context(io.TextIOWrapper(raw, encoding="utf-8", newline="\n"))
         part.replace(output)
     finally:

@@ -302,7 +302,7 @@ def test_a_bug_is_a_problem_that_tells_nothing(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a secret path")
 
-    monkeypatch.setattr("episome.reply.whole", broken)
+    monkeypatch.setattr("episome.reply.stream", broken)
     response = client.post("/v1/annotate", json=body(record()))
     assert "secret" not in response.text
     assert problem(response, 500)["title"] == "Internal error"
